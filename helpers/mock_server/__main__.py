@@ -1,0 +1,174 @@
+"""`python -m helpers.mock_server`: the command line."""
+
+import argparse
+import contextlib
+import os
+import sys
+from typing import Any
+
+from helpers.mock_server import VERSION, pacing
+from helpers.mock_server.limits import PERIOD, Rate
+from helpers.mock_server.pacing import FIRST, GAP, Pace
+from helpers.mock_server.server import bind, end_with_parent, serve
+from helpers.mock_server.state import MAX_BODY, State
+
+PORT = 7862
+
+ABOUT = """\
+An OpenAI-compatible server for practice and for tests. It listens on loopback
+only, needs no network, and keeps a journal of what it saw.
+"""
+
+EPILOG = """\
+For one request, in its headers (the SDK's extra_headers):
+  x-mock-pace: first=0.1,gap=0.02,tokens=200    or a number: the dial
+  x-mock-fault: 429; retry-after=0.5; tries=2   GET /mock/faults lists them all
+  x-mock-client: TAG                            to find it in the journal
+
+While it runs:
+  GET  /mock/journal?after=ID&client=TAG&settle=SECONDS   what it saw
+  GET  /mock/journal/events                               the same, live
+  PUT  /mock/pace    {"pace": 0.1}                        turn the dial
+  POST /mock/faults  {"fault": "503", "times": 2}         let the next two fail
+  PUT  /mock/limits  {"requests": 10, "period": 1}        limit the rate
+  POST /mock/reset                                        as it was started
+
+docs/mock-server.md tells more.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.mock_server",
+        usage="%(prog)s [options]",
+        description=ABOUT,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=PORT, help=f"0 takes a free one (default: {PORT})")
+    add(
+        "--models",
+        default="",
+        metavar="A,B",
+        help="the models it has; others get a 404 (default: takes any name)",
+    )
+    add("--api-key", metavar="KEY", help="the one right key (default: any that is not empty)")
+    add("--exit-with-parent", action="store_true", help="end when its parent process ends")
+    add(
+        "--max-body",
+        type=int,
+        default=MAX_BODY,
+        metavar="BYTES",
+        help=f"a larger request gets a 413 (default: {MAX_BODY})",
+    )
+    add("--version", action="version", version=VERSION)
+
+    pace = parser.add_argument_group("pace")
+    add = pace.add_argument
+    add(
+        "--pace",
+        type=float,
+        default=os.environ.get("MOCK_PACE") or "1.0",
+        metavar="DIAL",
+        help="multiplies all delays; 0 for none (default: MOCK_PACE, else 1.0)",
+    )
+    seconds: dict[str, Any] = {"type": float, "metavar": "SECONDS"}
+    add("--first", **seconds, default=FIRST, help=f"until the first token (default: {FIRST})")
+    add("--gap", **seconds, default=GAP, help=f"between tokens (default: {GAP})")
+    add(
+        "--jitter",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="how far a token may stray from its moment, as a share of the gap (default: 0)",
+    )
+    add("--seed", type=int, default=0, help="for the jitter (default: 0)")
+    add(
+        "--model-pace",
+        action="append",
+        default=[],
+        metavar="NAME:PACE",
+        help="what differs for a model, such as slow:first=2,gap=0.2 (may be repeated)",
+    )
+
+    limits = parser.add_argument_group("limits (none by default)")
+    add = limits.add_argument
+    add("--requests", type=int, metavar="N", help="requests that a key may make in a period")
+    add("--tokens", type=int, metavar="N", help="tokens that a key may use in a period")
+    add("--period", **seconds, default=PERIOD, help=f"the period (default: {PERIOD:g})")
+    add("--max-concurrent", type=int, metavar="N", help="answers at one time; others queue")
+    add("--max-queue", type=int, metavar="N", help="queue places; who finds none gets a 503")
+    return parser
+
+
+def read_options(arguments: list[str] | None = None) -> tuple[State, int, bool]:
+    """Return the server's state, its port, and whether it ends with its parent.
+
+    Exits with a word on standard error where an option cannot be used.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error("--port takes a number from 0 to 65535")
+    for name in ("requests", "tokens", "max_concurrent", "max_body"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} takes a number of at least 1")
+    if options.max_queue is not None and options.max_queue < 0:
+        parser.error("--max-queue takes a number of at least 0")
+    if not 0.01 <= options.period <= 86_400:
+        parser.error("--period takes seconds from 0.01 to 86400")
+    try:
+        pace = pacing.changed(
+            Pace(),
+            {
+                "dial": options.pace,
+                "first": options.first,
+                "gap": options.gap,
+                "jitter": options.jitter,
+                "seed": options.seed,
+            },
+        )
+        model_paces = dict(_read_model_pace(text, pace) for text in options.model_pace)
+    except ValueError as problem:
+        parser.error(str(problem))
+    state = State(
+        models=tuple(name.strip() for name in options.models.split(",") if name.strip()),
+        api_key=options.api_key,
+        pace=pace,
+        model_paces=model_paces,
+        rate=Rate(options.requests, options.tokens, options.period),
+        max_concurrent=options.max_concurrent,
+        max_queue=options.max_queue,
+        max_body=options.max_body,
+    )
+    return state, options.port, options.exit_with_parent
+
+
+def _read_model_pace(text: str, pace: Pace) -> tuple[str, dict[str, Any]]:
+    name, colon, changes = text.rpartition(":")
+    if not colon or not name:
+        raise ValueError(f"--model-pace takes NAME:PACE, such as slow:first=2, not '{text}'")
+    found = pacing.parse(changes)
+    pacing.changed(pace, found)
+    return name, dict(found)
+
+
+def main() -> None:
+    """Serve until stopped."""
+    state, port, ends_with_parent = read_options()
+    try:
+        listener = bind(port)
+    except OSError as error:
+        sys.exit(
+            f"Port {port} cannot be used ({error.strerror}). "
+            "Name another with --port, or --port 0 for a free one."
+        )
+    if ends_with_parent:
+        end_with_parent()
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(state, listener)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,461 @@
+"""Chat completions: the wire shapes of `/v1/chat/completions`, one-shot and streamed."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from helpers.mock_server import errors, fields, generation, models, talk, tokens, tools
+from helpers.mock_server.answers import Answer, Call, Event, Stream, dump, whole
+from helpers.mock_server.pacing import Pace
+from helpers.mock_server.state import State
+from helpers.mock_server.talk import Conversation, Said, Wanted
+
+ROLES = ("system", "assistant", "user", "function", "tool", "developer")
+DONE = b"data: [DONE]\n\n"
+FINGERPRINT = "fp_awaited_mock"
+MAX_CHOICES = 128
+OBFUSCATED = 16
+"""Letters that a piece of text and its padding have together, so that a listener on the wire cannot
+tell short tokens from long ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a chat request asks for, checked."""
+
+    model: str
+    conversation: Conversation
+    wanted: Wanted
+    prompt_tokens: int
+    n: int
+    top_logprobs: int | None
+    """How many alternatives to list for each token; None for no `logprobs` at all."""
+    stream: bool
+    include_usage: bool
+    include_obfuscation: bool
+    service_tier: str
+    pace: Pace
+
+
+def create(call: Call, state: State) -> Answer:
+    """Answer `POST /v1/chat/completions`."""
+    request = read(call, state)
+    choices = [talk.say(request.conversation, request.wanted, turn) for turn in range(request.n)]
+    written = sum(choice.tokens for choice in choices)
+    if request.stream:
+        return Stream(
+            _events(request, choices),
+            pace=request.pace,
+            tokens=written,
+            model=request.model,
+            prompt_tokens=request.prompt_tokens,
+        )
+    return whole(
+        _completion(request, choices),
+        pace=request.pace,
+        turns=max(choice.tokens for choice in choices),
+        tokens=written,
+        model=request.model,
+        prompt_tokens=request.prompt_tokens,
+    )
+
+
+# --- what is asked ----------------------------------------------------------------------------
+
+
+def read(call: Call, state: State) -> Request:
+    """Return what the call asks for.
+
+    Raises:
+        ApiError: the body is not such a request.
+    """
+    body = fields.json_object(call.body)
+    model = models.known(body.get("model"), state)
+    pace = state.pace_for(model, call)
+    messages = fields.array(body, "messages")
+    if not messages:
+        raise fields.empty_array("messages")
+    texts = [message_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
+    roles = [message["role"] for message in messages]
+    stream = fields.boolean(body, "stream")
+    options = fields.optional_object(body, "stream_options")
+    if options is not None and not stream:
+        raise errors.ApiError(
+            400,
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    most = fields.integer(body, "max_completion_tokens", least=1)
+    if most is None:
+        most = fields.integer(body, "max_tokens", least=1)
+    _check_sampling(body)
+    as_json, schema = _read_format(body, texts)
+    offered = _read_tools(body)
+    choice = body.get("tool_choice")
+    parallel = body.get("parallel_tool_calls")
+    if parallel is not None and not isinstance(parallel, bool):
+        raise errors.wrong_type("parallel_tool_calls", "a boolean", parallel)
+    return Request(
+        model=model,
+        conversation=_conversation(roles, texts),
+        wanted=Wanted(
+            tools=offered,
+            choice=tools.read_choice(choice, offered, _chosen_name(choice)),
+            parallel=parallel is not False,
+            as_json=as_json,
+            schema=schema,
+            limits=generation.read_limits(body, most, pace.tokens),
+            appendix=call.appendix,
+        ),
+        prompt_tokens=tokens.count_prompt(texts),
+        n=fields.integer(body, "n", least=1, most=MAX_CHOICES) or 1,
+        top_logprobs=_read_logprobs(body),
+        stream=stream,
+        include_usage=options is not None and fields.boolean(options, "include_usage"),
+        include_obfuscation=options is not None and fields.boolean(options, "include_obfuscation"),
+        service_tier="priority" if body.get("service_tier") == "priority" else "default",
+        pace=pace,
+    )
+
+
+def _conversation(roles: list[str], texts: list[str]) -> Conversation:
+    said = list(zip(roles, texts, strict=True))
+    users = [text for role, text in said if role == "user"]
+    results: list[str] = []
+    for role, text in reversed(said):
+        if role not in ("tool", "function"):
+            break
+        results.insert(0, text)
+    return Conversation(
+        prompt=users[-1] if users else texts[-1],
+        system="\n".join(text for role, text in said if role in ("system", "developer")),
+        results=tuple(results),
+    )
+
+
+def message_text(message: Any, where: str) -> str:
+    """Return what a message says.
+
+    Raises:
+        ApiError: it is no message.
+    """
+    if not isinstance(message, dict):
+        raise errors.wrong_type(where, "an object", message)
+    role = message.get("role")
+    if role is None:
+        raise errors.missing(f"{where}.role")
+    if not isinstance(role, str):
+        raise errors.wrong_type(f"{where}.role", "a string", role)
+    if role not in ROLES:
+        raise errors.unsupported_value(f"{where}.role", role, ROLES)
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        raise errors.missing(f"{where}.tool_call_id")
+    content = message.get("content")
+    if content is None:
+        if role in ("assistant", "function"):
+            return ""
+        raise errors.ApiError(
+            400,
+            f"Invalid value for 'content': expected a string, got null. (at {where})",
+            param=f"{where}.content",
+        )
+    return content_text(content, f"{where}.content")
+
+
+def content_text(content: Any, where: str) -> str:
+    """Return the text of a message's content: a string, or a list of parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise errors.wrong_type(where, "one of a string or array of objects", content)
+    parts = []
+    for at, part in enumerate(content):
+        if not isinstance(part, dict):
+            raise errors.wrong_type(f"{where}[{at}]", "an object", part)
+        if not isinstance(part.get("type"), str):
+            raise errors.missing(f"{where}[{at}].type")
+        text = part.get("text")
+        if isinstance(text, str):
+            parts.append(text)
+        elif part["type"].endswith("text"):
+            raise errors.missing(f"{where}[{at}].text")
+    return "\n".join(parts)
+
+
+def _check_sampling(body: dict[str, Any]) -> None:
+    """Check the fields that change nothing here: the same prompt gives the same words."""
+    fields.number(body, "temperature", least=0, most=2)
+    fields.number(body, "top_p", least=0, most=1)
+    fields.number(body, "presence_penalty", least=-2, most=2)
+    fields.number(body, "frequency_penalty", least=-2, most=2)
+    fields.integer(body, "seed")
+    fields.string(body, "user")
+    fields.string(body, "service_tier")
+
+
+def _read_logprobs(body: dict[str, Any]) -> int | None:
+    wanted = fields.boolean(body, "logprobs")
+    top = fields.integer(body, "top_logprobs", least=0, most=generation.MAX_TOP_LOGPROBS)
+    if top is not None and not wanted:
+        raise errors.ApiError(
+            400,
+            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+            param="top_logprobs",
+        )
+    return (top or 0) if wanted else None
+
+
+def _read_format(body: dict[str, Any], texts: list[str]) -> tuple[bool, dict[str, Any] | None]:
+    wanted = fields.optional_object(body, "response_format")
+    if wanted is None:
+        return False, None
+    kind = wanted.get("type")
+    if kind == "text":
+        return False, None
+    if kind == "json_object":
+        if not any("json" in text.lower() for text in texts):
+            raise errors.ApiError(
+                400,
+                "'messages' must contain the word 'json' in some form, to use 'response_format' "
+                "of type 'json_object'.",
+                param="messages",
+            )
+        return True, None
+    if kind != "json_schema":
+        raise errors.unsupported_value(
+            "response_format.type", kind, ("json_object", "json_schema", "text")
+        )
+    described = wanted.get("json_schema")
+    if described is None:
+        raise errors.missing("response_format.json_schema")
+    return True, read_schema(described, "response_format.json_schema")
+
+
+def read_schema(described: Any, where: str) -> dict[str, Any]:
+    """Return the JSON schema of a `{"name", "schema"}` object.
+
+    Raises:
+        ApiError: it is no such object.
+    """
+    if not isinstance(described, dict):
+        raise errors.wrong_type(where, "an object", described)
+    if not isinstance(described.get("name"), str):
+        raise errors.missing(f"{where}.name")
+    schema = described.get("schema")
+    if schema is None:
+        return {"type": "object"}
+    if not isinstance(schema, dict):
+        raise errors.wrong_type(f"{where}.schema", "an object", schema)
+    return schema
+
+
+def _read_tools(body: dict[str, Any]) -> tuple[tools.Tool, ...]:
+    if body.get("tools") is None:
+        return ()
+    found = []
+    for at, tool in enumerate(fields.array(body, "tools")):
+        where = f"tools[{at}]"
+        if not isinstance(tool, dict):
+            raise errors.wrong_type(where, "an object", tool)
+        kind = tool.get("type")
+        if kind is None:
+            raise errors.missing(f"{where}.type")
+        if kind != "function":
+            raise errors.unsupported_value(f"{where}.type", kind, ("function",))
+        if tool.get("function") is None:
+            raise errors.missing(f"{where}.function")
+        found.append(tools.read_tool(tool["function"], f"{where}.function"))
+    return tuple(found)
+
+
+def _chosen_name(choice: Any) -> Any:
+    function = choice.get("function") if isinstance(choice, dict) else None
+    return function.get("name") if isinstance(function, dict) else None
+
+
+# --- what is answered -------------------------------------------------------------------------
+
+
+def usage(prompt_tokens: int, written: int) -> dict[str, Any]:
+    """Return a completion's `usage`."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": written,
+        "total_tokens": prompt_tokens + written,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _completion(request: Request, choices: list[Said]) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": request.model,
+        "choices": [_whole_choice(request, choice, at) for at, choice in enumerate(choices)],
+        "usage": usage(request.prompt_tokens, sum(choice.tokens for choice in choices)),
+        "service_tier": request.service_tier,
+        "system_fingerprint": FINGERPRINT,
+    }
+
+
+def _whole_choice(request: Request, choice: Said, index: int) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if choice.calls else choice.text,
+        "refusal": None,
+        "annotations": [],
+    }
+    if choice.calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call, _ in choice.calls
+        ]
+    logprobs = None
+    if request.top_logprobs is not None:
+        logprobs = {
+            "content": [
+                generation.chat_logprob(piece, place, request.top_logprobs)
+                for place, piece in enumerate(choice.pieces)
+            ],
+            "refusal": None,
+        }
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": logprobs,
+        "finish_reason": choice.finish,
+    }
+
+
+def _events(request: Request, choices: list[Said]) -> Iterator[Event]:
+    head = dump(
+        {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": request.model,
+            "service_tier": request.service_tier,
+            "system_fingerprint": FINGERPRINT,
+        }
+    )[:-1]
+    # Most of a chunk is the same for all: it is written once, and each token adds its own part.
+    closing = b"}]" + (b',"usage":null' if request.include_usage else b"") + b"}\n\n"
+    openings = [
+        b"data: " + head + b',"choices":[{"index":%d,"delta":' % index
+        for index in range(len(choices))
+    ]
+    going = b',"logprobs":null,"finish_reason":null' + closing
+    for opening, choice in zip(openings, choices, strict=True):
+        content = b"null" if choice.calls else b'""'
+        delta = b'{"role":"assistant","content":' + content + b',"refusal":null}'
+        yield 0, 0, opening + delta + going
+    last = 0
+    if len(choices) == 1 and _is_plain(request, choices[0]):
+        # The usual stream, written out: with a thousand of them each generator less counts.
+        start = openings[0] + b'{"content":'
+        end = b"}" + going
+        for last, piece in enumerate(choices[0].pieces):
+            yield last, 1, start + _quoted(piece) + end
+    else:
+        for event in _side_by_side(
+            [
+                _deltas(request, choice, opening, going, closing)
+                for opening, choice in zip(openings, choices, strict=True)
+            ]
+        ):
+            last = event[0]
+            yield event
+    for opening, choice in zip(openings, choices, strict=True):
+        reason = choice.finish.encode()
+        yield last, 0, opening + b'{},"logprobs":null,"finish_reason":"' + reason + b'"' + closing
+    if request.include_usage:
+        spent = dump(usage(request.prompt_tokens, sum(choice.tokens for choice in choices)))
+        yield last, 0, b"data: " + head + b',"choices":[],"usage":' + spent + b"}\n\n"
+    yield last, 0, DONE
+
+
+def _is_plain(request: Request, choice: Said) -> bool:
+    """Return whether the deltas hold text and nothing else."""
+    return not (choice.calls or request.top_logprobs is not None or request.include_obfuscation)
+
+
+def _side_by_side(choices: list[Iterator[Event]]) -> Iterator[Event]:
+    """Yield the events of several choices turn by turn, as they are generated together."""
+    while choices:
+        going_on = []
+        for choice in choices:
+            event = next(choice, None)
+            if event is not None:
+                yield event
+                going_on.append(choice)
+        choices = going_on
+
+
+def _deltas(
+    request: Request, choice: Said, opening: bytes, going: bytes, closing: bytes
+) -> Iterator[Event]:
+    if choice.calls:
+        yield from _call_deltas(choice, opening, going)
+        return
+    if _is_plain(request, choice):
+        start = opening + b'{"content":'
+        end = b"}" + going
+        for turn, piece in enumerate(choice.pieces):
+            yield turn, 1, start + _quoted(piece) + end
+        return
+    for turn, piece in enumerate(choice.pieces):
+        likely = b"null"
+        if request.top_logprobs is not None:
+            entry = generation.chat_logprob(piece, turn, request.top_logprobs)
+            likely = dump({"content": [entry], "refusal": None})
+        tail = closing
+        if request.include_obfuscation:
+            tail = b"}]" + b',"obfuscation":' + dump(padding(piece)) + closing[2:]
+        delta = dump({"content": piece})
+        yield (
+            turn,
+            1,
+            (opening + delta + b',"logprobs":' + likely + b',"finish_reason":null' + tail),
+        )
+
+
+@lru_cache(maxsize=4096)
+def _quoted(piece: str) -> bytes:
+    """Return a token as JSON. The same few thousand make up most texts."""
+    return dump(piece)
+
+
+def _call_deltas(choice: Said, opening: bytes, going: bytes) -> Iterator[Event]:
+    turn = 0
+    for index, (call, pieces) in enumerate(choice.calls):
+        first = {
+            "index": index,
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": ""},
+        }
+        yield turn, 1, opening + dump({"tool_calls": [first]}) + going
+        turn += 1
+        for piece in pieces:
+            more = {"index": index, "function": {"arguments": piece}}
+            yield turn, 1, opening + dump({"tool_calls": [more]}) + going
+            turn += 1
+
+
+def padding(piece: str) -> str:
+    """Return letters that hide how long a piece of text is."""
+    return secrets.token_urlsafe(OBFUSCATED)[: max(1, OBFUSCATED - len(piece))]

@@ -1,0 +1,211 @@
+"""Legacy completions: the wire shapes of `/v1/completions`, one-shot and streamed."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from helpers.mock_server import chat, errors, fields, generation, models, replies, tokens
+from helpers.mock_server.answers import Answer, Call, Event, Stream, dump, whole
+from helpers.mock_server.generation import Limits, Written
+from helpers.mock_server.pacing import Pace
+from helpers.mock_server.state import State
+
+DEFAULT_TOKENS = 16
+"""What OpenAI writes where `max_tokens` is not given."""
+
+MAX_LOGPROBS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a request asks for, checked."""
+
+    model: str
+    prompts: tuple[str, ...]
+    n: int
+    limits: Limits
+    logprobs: int | None
+    echo: bool
+    suffix: str
+    stream: bool
+    include_usage: bool
+    pace: Pace
+
+
+def create(call: Call, state: State) -> Answer:
+    """Answer `POST /v1/completions`."""
+    request = read(call, state)
+    choices = [
+        _choice(request, prompt, number)
+        for prompt in request.prompts
+        for number in range(request.n)
+    ]
+    written = sum(len(choice.pieces) for choice in choices)
+    prompted = sum(tokens.count(prompt) for prompt in request.prompts)
+    if request.stream:
+        return Stream(
+            _events(request, choices, prompted),
+            pace=request.pace,
+            tokens=written,
+            model=request.model,
+            prompt_tokens=prompted,
+        )
+    body = {
+        **_head(request),
+        "choices": [
+            {
+                "index": at,
+                "text": choice.text + request.suffix,
+                "logprobs": _logprobs(request, choice.pieces, 0),
+                "finish_reason": choice.finish,
+            }
+            for at, choice in enumerate(choices)
+        ],
+        "usage": chat.usage(prompted, written),
+    }
+    return whole(
+        body,
+        pace=request.pace,
+        turns=max(len(choice.pieces) for choice in choices),
+        tokens=written,
+        model=request.model,
+        prompt_tokens=prompted,
+    )
+
+
+def read(call: Call, state: State) -> Request:
+    """Return what the call asks for.
+
+    Raises:
+        ApiError: the body is not such a request.
+    """
+    body = fields.json_object(call.body)
+    model = models.known(body.get("model"), state)
+    pace = state.pace_for(model, call)
+    stream = fields.boolean(body, "stream")
+    options = fields.optional_object(body, "stream_options")
+    if options is not None and not stream:
+        raise errors.ApiError(
+            400,
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    most = fields.integer(body, "max_tokens", least=0)
+    if most is None and pace.tokens is None:
+        most = DEFAULT_TOKENS
+    fields.number(body, "temperature", least=0, most=2)
+    fields.number(body, "top_p", least=0, most=1)
+    fields.integer(body, "seed")
+    return Request(
+        model=model,
+        prompts=_read_prompts(body),
+        n=fields.integer(body, "n", least=1, most=chat.MAX_CHOICES) or 1,
+        limits=generation.read_limits(body, most, pace.tokens),
+        logprobs=fields.integer(body, "logprobs", least=0, most=MAX_LOGPROBS),
+        echo=fields.boolean(body, "echo"),
+        suffix=fields.string(body, "suffix") or "",
+        stream=stream,
+        include_usage=options is not None and fields.boolean(options, "include_usage"),
+        pace=pace,
+    )
+
+
+def _read_prompts(body: dict[str, Any]) -> tuple[str, ...]:
+    value = body.get("prompt")
+    if value is None:
+        return ("",)
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list):
+        raise errors.wrong_type("prompt", "a string or an array", value)
+    if not value:
+        raise fields.empty_array("prompt")
+    if len(value) > chat.MAX_CHOICES:
+        raise errors.ApiError(
+            400,
+            f"Invalid 'prompt': array too long. Expected an array with maximum length "
+            f"{chat.MAX_CHOICES}, but got an array with length {len(value)} instead.",
+            param="prompt",
+            code="array_above_max_length",
+        )
+    if all(isinstance(part, str) for part in value):
+        return tuple(value)
+    if _is_tokens(value):
+        return (_from_tokens(value),)
+    if all(isinstance(part, list) and _is_tokens(part) for part in value):
+        return tuple(_from_tokens(part) for part in value)
+    raise errors.wrong_type("prompt", "a string or an array of strings or tokens", value)
+
+
+def _is_tokens(value: list[Any]) -> bool:
+    return all(isinstance(one, int) and not isinstance(one, bool) for one in value)
+
+
+def _from_tokens(numbers: list[int]) -> str:
+    """Return a stand-in for a prompt given in token numbers, whose words we cannot know."""
+    return " ".join(f"<{number}>" for number in numbers)
+
+
+def _choice(request: Request, prompt: str, number: int) -> Written:
+    if request.limits.most == 0:
+        return Written(tokens.split(prompt) if request.echo else [], "length")
+    written = generation.write(replies.reply(prompt, variant=number), request.limits)
+    if request.echo:
+        return Written([*tokens.split(prompt), *written.pieces], written.finish)
+    return written
+
+
+def _head(request: Request) -> dict[str, Any]:
+    return {
+        "id": f"cmpl-{secrets.token_hex(12)}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": request.model,
+        "system_fingerprint": chat.FINGERPRINT,
+    }
+
+
+def _logprobs(request: Request, pieces: list[str], first: int) -> dict[str, Any] | None:
+    if request.logprobs is None:
+        return None
+    likely = [generation.logprob(piece, first + at) for at, piece in enumerate(pieces)]
+    offsets = []
+    offset = 0
+    for piece in pieces:
+        offsets.append(offset)
+        offset += len(piece)
+    return {
+        "tokens": pieces,
+        "token_logprobs": likely,
+        "top_logprobs": [
+            dict(generation.alternatives(piece, first + at, request.logprobs))
+            for at, piece in enumerate(pieces)
+        ],
+        "text_offset": offsets,
+    }
+
+
+def _events(request: Request, choices: list[Written], prompted: int) -> Iterator[Event]:
+    head = _head(request)
+    blank = {"usage": None} if request.include_usage else {}
+
+    def chunk(index: int, text: str, likely: Any, finish: str | None) -> bytes:
+        choice = {"index": index, "text": text, "logprobs": likely, "finish_reason": finish}
+        return b"data: " + dump({**head, "choices": [choice], **blank}) + b"\n\n"
+
+    last = 0
+    for turn in range(max(len(choice.pieces) for choice in choices)):
+        last = turn
+        for at, choice in enumerate(choices):
+            if turn < len(choice.pieces):
+                piece = choice.pieces[turn]
+                yield turn, 1, chunk(at, piece, _logprobs(request, [piece], turn), None)
+    for at, choice in enumerate(choices):
+        yield last, 0, chunk(at, request.suffix, None, choice.finish)
+    if request.include_usage:
+        written = sum(len(choice.pieces) for choice in choices)
+        spent = {**head, "choices": [], "usage": chat.usage(prompted, written)}
+        yield last, 0, b"data: " + dump(spent) + b"\n\n"
+    yield last, 0, chat.DONE

@@ -1,0 +1,176 @@
+"""Runs the application on a socket: binds, says where it listens, and ends with its parent."""
+
+import asyncio
+import gc
+import os
+import socket
+import stat
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Literal
+
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+from helpers.mock_server.app import build
+from helpers.mock_server.state import State
+
+HOST = "127.0.0.1"
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted: a load test opens a thousand at once."""
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept. The SDK reuses one for up to 5 s; a server that closes
+it at the same moment makes the next request fail and be sent again, so ours waits well longer."""
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's head, as h11 has it; common servers take 8 to 32 kB."""
+
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
+
+PARENT_POLL = 0.5
+"""Seconds between two looks at whether the parent still lives."""
+
+
+def http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+    """Return uvicorn's HTTP protocol, with a limit to a request's head.
+
+    httptools sets none, and takes time that grows with the square of a header's length: 200 MB in
+    one header held all streams up for minutes. h11, used where httptools is missing, has a limit.
+    """
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:
+        return "h11"
+
+    class Protocol(HttpToolsProtocol):
+        head_bytes = 0
+        in_head = True
+        messages = 0
+
+        def on_headers_complete(self) -> None:
+            self.in_head = False
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self.messages += 1
+            self.in_head = True
+            self.head_bytes = 0
+
+        def data_received(self, data: bytes) -> None:
+            before = self.in_head, self.messages
+            super().data_received(data)
+            # Only what lies wholly within a head is counted: never a body that came along.
+            if self.in_head and before == (True, self.messages):
+                self.head_bytes += len(data)
+                if self.head_bytes > MAX_HEAD and not self.transport.is_closing():
+                    self.transport.write(HEAD_TOO_LARGE)
+                    self.transport.close()
+
+    return Protocol
+
+
+class _Server(Server):
+    """A uvicorn server that says when it listens, and does not linger when told to stop."""
+
+    def __init__(self, config: Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What start-up made stays for good: no need to look at it in every collection.
+        gc.collect()
+        gc.freeze()
+        with suppress(OSError):  # whoever started us may have stopped reading
+            print(f"Listening on {self._url}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+
+def bind(port: int) -> socket.socket:
+    """Return a socket bound to a loopback port, 0 for a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":  # on Windows the option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(state: State, listener: socket.socket) -> None:
+    """Serve on a bound socket until told to stop."""
+    url = f"http://{HOST}:{listener.getsockname()[1]}/v1"
+    allow_many_files()
+    config = Config(
+        build(state),
+        http=http_protocol(),
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_level="critical",
+        log_config=None,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        server_header=False,
+        proxy_headers=False,
+    )
+    _Server(config, url).run(sockets=[listener])
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files as far as is allowed: each stream holds a connection."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def end_with_parent() -> None:
+    """End this process when its parent ends, by whatever signal.
+
+    Standard input tells at once, where it is a pipe; on POSIX the parent's id is watched too, as
+    another child may hold the pipe's other end open.
+    """
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+            threading.Thread(target=_end_with_input, daemon=True).start()
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_input() -> None:
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(0)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL)
+    os._exit(0)

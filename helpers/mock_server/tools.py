@@ -1,0 +1,203 @@
+"""Which tools a reply calls, and with what arguments."""
+
+import itertools
+import json
+import re
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+from helpers.mock_server import errors, schemas
+
+_SMALL_WORDS = """
+    a an and any are as at by can do for from get fetch find give has have i in into is it its me my
+    of on or please return returns run set show tell that the their this to use user what which with
+    you your current given look up
+"""
+_COMMON = frozenset(_SMALL_WORDS.split())
+
+MAX_CALLS = 8
+"""The most calls in one reply, when a prompt lists many names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool, with its arguments as JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a request says about calling: `none`, `auto`, `required`, or one tool by name."""
+
+    mode: str
+    name: str | None = None
+
+
+def choose(
+    tools: tuple[Tool, ...], choice: Choice, parallel: bool, prompt: str, reply: str
+) -> list[ToolCall]:
+    """Return the calls that answer a prompt; none where the reply is text.
+
+    Under `auto` a tool is called when the prompt speaks of what its name or description says.
+    Several names in one prompt ("in Paris and Rome") give a call each, where parallel calls are
+    allowed.
+    """
+    if choice.mode == "none" or not tools:
+        return []
+    if choice.name is not None:
+        chosen = [tool for tool in tools if tool.name == choice.name]
+    else:
+        low = prompt.lower()
+        spoken = _stems(low)
+        fitting = sorted(
+            ((score, tool) for tool in tools if (score := _fit(tool, spoken, low)) > 0),
+            key=lambda pair: -pair[0],
+        )
+        chosen = [tool for _, tool in fitting]
+        if not chosen and choice.mode == "required":
+            chosen = [tools[0]]
+    if not parallel:
+        chosen = chosen[:1]
+    calls: list[ToolCall] = []
+    source = schemas.words(prompt, reply)
+    for tool in chosen:
+        for turn in range(_repeats(tool, source) if parallel else 1):
+            if len(calls) == MAX_CALLS:
+                return calls
+            calls.append(_call(tool, replace(source, turn=turn)))
+    return calls
+
+
+def _call(tool: Tool, source: schemas.Words) -> ToolCall:
+    try:
+        arguments = schemas.example(tool.parameters or {"type": "object"}, source)
+    except schemas.Unsatisfiable as problem:
+        raise errors.ApiError(
+            400,
+            f"Invalid schema for function '{tool.name}': {problem}",
+            param="tools",
+            code="invalid_function_parameters",
+        ) from None
+    text = json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(f"call_{secrets.token_hex(12)}", tool.name, text)
+
+
+def _fit(tool: Tool, spoken: set[str], prompt: str) -> int:
+    """Return how plainly a prompt asks for a tool: words in common with its name, description."""
+    name = _stems(re.sub(r"([a-z])([A-Z])", r"\1 \2", tool.name).replace("_", " "))
+    in_name = len(name & spoken)
+    in_description = len(_stems(tool.description) & spoken)
+    if tool.name.lower() in prompt or in_name or in_description >= 2:
+        return 10 * in_name + in_description + 1
+    return 0
+
+
+def _stems(text: str) -> set[str]:
+    found = set()
+    for word in re.findall(r"[a-z]+", text.lower()):
+        if word not in _COMMON and len(word) > 2:
+            found.add(word[:5])  # "weather" and "weathers", "translate" and "translation"
+    return found
+
+
+def _repeats(tool: Tool, source: schemas.Words) -> int:
+    """Return how many times a tool is called: once for each name in a list of names."""
+    names = source.names[: MAX_CALLS + 1]
+    properties = tool.parameters.get("properties")
+    if len(names) < 2 or not isinstance(properties, dict):
+        return 1
+    takes_name = any(
+        isinstance(part, dict) and part.get("type") == "string" and "enum" not in part
+        for part in properties.values()
+    )
+    listed = any(
+        re.search(
+            rf"{re.escape(one)}\s*(?:,|and|or|,\s*and)\s+(?:in |for )?{re.escape(two)}",
+            source.prompt,
+        )
+        for one, two in itertools.pairwise(names)
+    )
+    return min(len(names), MAX_CALLS) if takes_name and listed else 1
+
+
+def read_tool(value: Any, where: str) -> Tool:
+    """Return a function as a request describes it.
+
+    Raises:
+        ApiError: it is no such description.
+    """
+    if not isinstance(value, dict):
+        raise errors.wrong_type(where, "an object", value)
+    name = value.get("name")
+    if name is None:
+        raise errors.missing(f"{where}.name")
+    if not isinstance(name, str):
+        raise errors.wrong_type(f"{where}.name", "a string", name)
+    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
+        raise errors.ApiError(
+            400,
+            f"Invalid '{where}.name': string does not match pattern. Expected a string that "
+            "matches the pattern '^[a-zA-Z0-9_-]{1,64}$'.",
+            param=f"{where}.name",
+            code="invalid_value",
+        )
+    description = value.get("description")
+    parameters = value.get("parameters")
+    if description is not None and not isinstance(description, str):
+        raise errors.wrong_type(f"{where}.description", "a string", description)
+    if parameters is not None and not isinstance(parameters, dict):
+        raise errors.wrong_type(f"{where}.parameters", "an object", parameters)
+    if parameters and parameters.get("type", "object") != "object":
+        raise errors.ApiError(
+            400,
+            f"Invalid schema for function '{name}': schema must be a JSON Schema of "
+            f"'type: \"object\"', got 'type: \"{parameters['type']}\"'.",
+            param=f"{where}.parameters",
+            code="invalid_function_parameters",
+        )
+    return Tool(name, description or "", parameters or {})
+
+
+def read_choice(value: Any, tools: tuple[Tool, ...], named: Any) -> Choice:
+    """Return what a request says about calling; `named` is the name in a `tool_choice` object.
+
+    Raises:
+        ApiError: it names no tool of the request's, or cannot be read.
+    """
+    if value is None:
+        return Choice("auto" if tools else "none")
+    if isinstance(value, str):
+        if value not in ("none", "auto", "required"):
+            raise errors.unsupported_value("tool_choice", value, ("none", "auto", "required"))
+        if not tools and value != "none":
+            raise errors.ApiError(
+                400,
+                "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are "
+                "specified.",
+                param="tool_choice",
+            )
+        return Choice(value)
+    if not isinstance(value, dict):
+        raise errors.wrong_type("tool_choice", "a string or an object", value)
+    if not isinstance(named, str):
+        return Choice("required")
+    if named not in [tool.name for tool in tools]:
+        raise errors.ApiError(
+            400,
+            f"Invalid value for 'tool_choice': function '{named}' is not among 'tools'.",
+            param="tool_choice",
+        )
+    return Choice("required", named)
