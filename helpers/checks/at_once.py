@@ -1,0 +1,75 @@
+"""What several lessons ask of an answer: all requests at once, and a loop that stays free."""
+
+from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call
+from helpers.clients import blocking_client, model
+from helpers.heartbeat import Heartbeat
+from helpers.observe import Request, peak_in_flight
+
+
+async def texts_at_once(trial: Trial, questions: list[str]) -> str:
+    """Judge a function that answers several questions at once, in their order."""
+    with Heartbeat() as heartbeat:
+        returned = await trial.run_awaited(questions)
+    answers = expect_texts(trial, questions, returned)
+    if not trial.sees_requests:
+        return f"{len(questions)} answers came back as text."
+    requests = trial.requests
+    if len(requests) != len(questions):
+        raise NotYet(f"{len(questions)} questions went out as {count(len(requests), 'request')}.")
+    frozen = sum(_held_the_loop(heartbeat, request) for request in requests)
+    if frozen:
+        raise NotYet(f"The event loop stood still during {frozen} of {len(requests)} requests.")
+    peak = peak_in_flight(requests)
+    if peak == 1:
+        raise NotYet("The event loop stayed free, and yet each request waited for the one before.")
+    if peak < len(requests):
+        raise NotYet(f"At most {peak} of {len(requests)} requests were in flight at once.")
+    if answers != mock_answers(questions, requests):
+        raise NotYet("The answers do not stand in the order of the questions.")
+    return f"{len(requests)} requests, {peak} in flight at once; the event loop stayed free."
+
+
+def expect_texts(trial: Trial, questions: list[str], answers: object) -> list[str]:
+    """Return the answers, a text for each question, if that is what came back.
+
+    Raises:
+        NotYet: it did not.
+    """
+    if not isinstance(answers, list | tuple):
+        call = describe_call(trial.answer, (questions,))
+        raise NotYet(f"{call} returned {describe(answers)}, where a list was wanted.")
+    if len(answers) != len(questions):
+        raise NotYet(f"{len(questions)} questions were asked; {len(answers)} answers came back.")
+    for number, answer in enumerate(answers, 1):
+        if not isinstance(answer, str):
+            raise NotYet(f"Answer {number} is {describe(answer)}, where text was wanted.")
+    return list(answers)
+
+
+def mock_answers(questions: list[str], requests: tuple[Request, ...]) -> list[str]:
+    """Return what the mock server said to these questions in these requests, however ordered."""
+    return [whole_answer(question, _most_tokens(requests)) for question in questions]
+
+
+def whole_answer(question: str, max_tokens: int | None = None) -> str:
+    """Ask the mock server, which says the same each time; not as a request of the answer's."""
+    with blocking_client(default_headers={"x-mock-client": "check"}) as client:
+        answer = client.chat.completions.create(
+            model=model(),
+            messages=[{"role": "user", "content": question}],
+            max_tokens=max_tokens,
+        )
+    return answer.choices[0].message.content or ""
+
+
+def _most_tokens(requests: tuple[Request, ...]) -> int:
+    """An answer's code may have asked for short replies: none was longer than this."""
+    return max(request.tokens_sent for request in requests)
+
+
+def _held_the_loop(heartbeat: Heartbeat, request: Request) -> bool:
+    """Whether the loop stood still, at one stretch, for most of the request's time."""
+    if request.ended is None:
+        return False
+    held = heartbeat.seconds_still(request.arrived, request.ended)
+    return held > 0.5 * (request.ended - request.arrived)

@@ -1,0 +1,129 @@
+"""Checks of lesson 02: an answer comes piece by piece while it is written, and is paid for once."""
+
+import functools
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from openai.types.chat import ChatCompletionMessageParam
+
+from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.heartbeat import Heartbeat
+from helpers.observe import Request
+
+QUESTION: list[ChatCompletionMessageParam] = [
+    {"role": "user", "content": "What is streaming good for?"}
+]
+
+TELLABLE = 0.1
+"""Seconds from first token to last that it takes to tell "while it is written" from "at the end",
+and a held event loop from a busy machine. At a very fast pace both are left unjudged."""
+
+
+@register(
+    "02-1",
+    hints=(
+        "Step 1: what does `create` have to be asked for, so that the answer comes as a stream?",
+        "Steps 2 and 3: read the stream with `async for`, and `yield` inside that loop, under the "
+        "condition that guards against chunks without text.",
+        "stream = await client.chat.completions.create(…, stream=True), then `async for chunk in "
+        "stream:`, in it `if chunk.choices and chunk.choices[0].delta.content:`, in that `yield`.",
+    ),
+)
+async def yields_text_as_it_comes(trial: Trial) -> str:
+    moments: list[float] = []
+    with Heartbeat() as beat:
+        pieces = await Trial(_noting(trial.answer, moments)).run(QUESTION)
+    if not pieces:
+        raise NotYet("It ended without a single piece.")
+    for number, piece in enumerate(pieces, 1):
+        if not isinstance(piece, str) or not piece:
+            said = "empty: ''" if piece == "" else describe(piece)
+            raise NotYet(f"Piece {number} of {len(pieces)} is {said}. Hand on text only.")
+    if len(pieces) == 1:
+        raise NotYet("One piece came, the whole answer: nothing to read before the end.")
+    if trial.sees_requests:
+        request = _only(trial.requests)
+        _complete(request, len(pieces))
+        _while_written(request, moments[0], "the first piece came")
+        _lets_others_run(request, beat)
+    return f"{count(len(pieces), 'piece')} of text from 1 request, each handed on when it came."
+
+
+@register(
+    "02-2",
+    hints=(
+        "How many requests does one call make, and which line makes each?",
+        "The pieces that are shown are the answer. Keep them on the way.",
+        "Append each piece to a list in the loop, and return the list joined.",
+    ),
+)
+async def shows_and_keeps_one_answer(trial: Trial) -> str:
+    shown: list[str] = []
+    moments: list[float] = []
+
+    def show(piece: str) -> None:
+        moments.append(time.monotonic())
+        shown.append(piece)
+
+    kept = await trial.run(QUESTION, show)
+    if not shown:
+        raise NotYet("Nothing was shown.")
+    if not isinstance(kept, str):
+        raise NotYet(f"It returned {describe(kept)}; the log wants the text.")
+    if trial.sees_requests:
+        request = _only(trial.requests)
+        _while_written(request, moments[0], "the first piece was shown")
+    if "".join(shown) != kept:
+        raise NotYet(
+            f"The text kept, {shorten(kept)!r}, is not the text shown, {shorten(''.join(shown))!r}."
+        )
+    return "1 request; shown while it was written, and kept whole."
+
+
+def _noting(answer: Any, moments: list[float]) -> Any:
+    """Return `answer` as an async generator that notes when each of its items came."""
+    if not callable(answer):
+        return answer
+
+    @functools.wraps(answer)
+    async def noting(*arguments: object) -> AsyncIterator[object]:
+        items = answer(*arguments)
+        if not isinstance(items, AsyncIterator):
+            raise NotYet(
+                f"A call gave {describe(items)}. `async for` needs an async generator: "
+                f"an `async def` with `yield` in it."
+            )
+        async for item in items:
+            moments.append(time.monotonic())
+            yield item
+
+    return noting
+
+
+def _only(requests: tuple[Request, ...]) -> Request:
+    if len(requests) != 1:
+        paid = "it is paid for twice" if len(requests) == 2 else "only one is needed"
+        raise NotYet(f"{count(len(requests), 'request')} for one answer: {paid}.")
+    if not requests[0].stream:
+        raise NotYet("The request did not ask for a stream.")
+    return requests[0]
+
+
+def _complete(request: Request, pieces: int) -> None:
+    if pieces < request.tokens_sent:
+        raise NotYet(f"The server sent {request.tokens_sent} tokens; {pieces} came out.")
+
+
+def _while_written(request: Request, moment: float, what: str) -> None:
+    first, last = request.tokens[0], request.tokens[-1]
+    if last - first > TELLABLE and moment > last:
+        raise NotYet(f"The server had sent the last token before {what}.")
+
+
+def _lets_others_run(request: Request, beat: Heartbeat) -> None:
+    first, last = request.tokens[0], request.tokens[-1]
+    held = max((min(f.end, last) - max(f.start, first) for f in beat.freezes), default=0.0)
+    # One that blocks holds the loop from before the first token until after the last.
+    if last - first > TELLABLE and held > 0.9 * (last - first):
+        raise NotYet("It held the event loop while it waited: no other task could run.")

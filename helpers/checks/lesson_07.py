@@ -1,0 +1,254 @@
+"""Lesson 07: callers that await, and a book by parts of which one fails."""
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2
+from openai import APIConnectionError
+
+from helpers import observe
+from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.clients import async_client, model
+from helpers.endpoint import endpoint
+
+TEXTS = (
+    "The semaphore has three places. A fourth task waits until one of the three is done.",
+    "Too short to shorten.",
+    "The loop runs one task at a time. Whoever waits for the network lets another one run.",
+    "A stream is read while it is written. A whole answer is read when the last word is there.",
+)
+"""One of them is under the thirty characters that a summary begins at."""
+
+PAID = 3
+
+
+@register(
+    "07-1",
+    hints=(
+        "An f-string takes whatever it is given and writes down its repr. What was it given?",
+        "Start at the bottom: `heading` has to await `extract_summary`. Then look who calls it.",
+        "`async def heading`, with `await` inside the f-string's braces; in `digest`, "
+        "`return await asyncio.gather(*(heading(text) for text in texts))`.",
+    ),
+)
+async def every_floor_awaits(trial: Trial) -> str:
+    headings = _items(await trial.run(list(TEXTS)), "digest", "headings")
+    for heading in headings:
+        if inspect.iscoroutine(heading):
+            heading.close()
+    if any(map(inspect.iscoroutine, headings)):
+        raise NotYet("digest returned coroutines: heading has become async, and nobody awaits it.")
+    odd = [heading for heading in headings if not isinstance(heading, str)]
+    if odd:
+        raise NotYet(f"Each heading should be a text; one is {describe(odd[0])}.")
+    for heading in headings:
+        if "<coroutine object" in heading:
+            raise NotYet(f"A heading reads {shorten(heading)!r}: the repr of a call not started.")
+    if len(headings) != len(TEXTS):
+        raise NotYet(f"{len(TEXTS)} texts went in, {count(len(headings), 'heading')} came out.")
+    if headings[1] != f"* {TEXTS[1]}":
+        raise NotYet(
+            f"Second in the list was a text too short to shorten; second in the result is "
+            f"{describe(headings[1])}. A heading is '* ' and the summary, in the texts' order."
+        )
+    if not all(heading.startswith("* ") and heading[2:].strip() for heading in headings):
+        raise NotYet("A heading is '* ' and a summary; one lacks either.")
+    if trial.sees_requests:
+        requests = trial.requests
+        if len(requests) != PAID:
+            raise NotYet(f"{PAID} texts are long enough for a summary; each needs one request.")
+        peak = observe.peak_in_flight(requests)
+        if peak == 1:
+            raise NotYet("The summaries came one after another. They can be under way together.")
+        if peak < PAID:
+            raise NotYet(f"At most {peak} of the {PAID} requests were in flight at a time.")
+        _each_of_its_own_text(headings, await _mock_summaries())
+    return f"{len(headings)} headings in order; the short text needed no request."
+
+
+def _each_of_its_own_text(headings: list[str], summaries: list[str]) -> None:
+    seen = [" ".join(heading[2:].split()) for heading in headings]
+    if sorted(seen) == sorted(summaries) and seen != summaries:
+        raise NotYet("All headings are there, in another order than their texts.")
+    for number, (one, summary) in enumerate(zip(seen, summaries, strict=True), 1):
+        if one != summary:
+            raise NotYet(
+                f"Heading {number} reads {shorten(one)!r}; the summary of text {number} is "
+                f"{shorten(summary)!r}."
+            )
+
+
+async def _mock_summaries() -> list[str]:
+    """Ask the mock server, which says the same each time; not as requests of the answer's."""
+    headers = {"x-mock-client": "check", "x-mock-pace": "0.01"}
+    async with async_client(default_headers=headers) as client:
+
+        async def one(text: str) -> str:
+            answer = await client.chat.completions.create(
+                model=model(),
+                messages=[
+                    {"role": "system", "content": "Summarise the text."},
+                    {"role": "user", "content": text},
+                ],
+            )
+            return " ".join((answer.choices[0].message.content or "").split())
+
+        return await asyncio.gather(*map(one, TEXTS))
+
+
+PARTS = tuple(f"Part {number}. Count to {number % 4 + 3}." for number in range(1, 9))
+"""Of different lengths, so that they end in an order that is not their own."""
+
+UNLUCKY = 3
+"""The part whose first two tries fail: the last try it may have must be used."""
+
+AT_ONCE = 3
+TRIES = 3
+
+BRIEF = 16
+"""Tokens: enough to count to six. A slow model of a learner's own has eight answers to write."""
+
+
+@register(
+    "07-2",
+    hints=(
+        "What is repeated here: the part that failed, or everything?",
+        "Write an inner `async def one(part)` that takes a place of a semaphore and holds the "
+        "tries for its part. `gather` runs `one` for all parts.",
+        "Inside `async with places:` go through the tries in a `for`; `return await "
+        "summarise(part)` under a `try`; on `APIError`, and on nothing else, go on; raise it when "
+        "no try is left.",
+    ),
+)
+async def only_what_failed_is_asked_again(trial: Trial) -> str:
+    tries: Counter[str] = Counter()
+    answers: dict[str, str] = {}
+    under_way = most_under_way = 0
+
+    async def summarise(part: str) -> str:
+        nonlocal under_way, most_under_way
+        tries[part] += 1
+        under_way += 1
+        most_under_way = max(most_under_way, under_way)
+        try:
+            if part == PARTS[UNLUCKY] and tries[part] < TRIES:
+                raise await _lost_connection()
+            answer = await async_client().chat.completions.create(
+                model=model(),
+                messages=[{"role": "user", "content": part}],
+                max_completion_tokens=BRIEF,
+            )
+        finally:
+            under_way -= 1
+        answers[part] = f"{part} {answer.choices[0].message.content}"
+        return answers[part]
+
+    returned = await trial.run(list(PARTS), summarise)
+    again = sum(number - 1 for part, number in tries.items() if part != PARTS[UNLUCKY])
+    if again:
+        raise NotYet(
+            f"Only part {UNLUCKY + 1} failed, yet {count(again, 'call')} asked anew for parts "
+            f"that had not."
+        )
+    if most_under_way > AT_ONCE:
+        raise NotYet(f"{most_under_way} calls were under way at once; {AT_ONCE} are the bound.")
+    result = _items(returned, "patiently", "summaries")
+    if any(isinstance(each, BaseException) for each in result):
+        raise NotYet(
+            f"Among the summaries is an error: part {UNLUCKY + 1} was tried "
+            f"{count(tries[PARTS[UNLUCKY]], 'time')}, and answers at the third."
+        )
+    _in_order(result, answers)
+    if most_under_way == 1:
+        raise NotYet(f"The parts came one after another; {AT_ONCE} may be under way at once.")
+    await _gives_up(trial)
+    await _mends_no_mistake(trial)
+    return (
+        f"{len(PARTS)} summaries in order, each asked for once and part {UNLUCKY + 1} three times; "
+        f"at most {most_under_way} calls at once."
+    )
+
+
+def _in_order(result: list[object], answers: dict[str, str]) -> None:
+    expected = [answers.get(part) for part in PARTS]
+    if result == expected:
+        return
+    if Counter(map(repr, result)) == Counter(map(repr, expected)):
+        raise NotYet("All summaries are there, in another order than their parts.")
+    lost = sum(each not in result for each in expected)
+    raise NotYet(f"{lost} of the {len(PARTS)} summaries are not in the result.")
+
+
+async def _gives_up(trial: Trial) -> None:
+    """A part that never answers must not be asked for ever, nor be lost in silence."""
+    tries = await _tries_of_a_part_that_fails(trial, await _lost_connection())
+    if tries != TRIES:
+        more = f"{count(tries, 'time')}{' and more' if tries > MOST_TRIES else ''}"
+        raise NotYet(f"A part that always fails was tried {more}; it should be {TRIES} times.")
+
+
+async def _mends_no_mistake(trial: Trial) -> None:
+    """No second try mends an error that is none of the API's."""
+    tries = await _tries_of_a_part_that_fails(trial, ValueError("no such part"))
+    if tries != 1:
+        raise NotYet(
+            "A part raised a ValueError, which no second try mends, and was tried again. "
+            "Catch APIError alone."
+        )
+
+
+MOST_TRIES = 2 * TRIES
+"""Where an answer that would go on for ever is stopped."""
+
+
+class _Enough(BaseException):
+    """Passes through an `except Exception` that would try for ever."""
+
+
+async def _tries_of_a_part_that_fails(trial: Trial, error: Exception) -> int:
+    """Return how often a part was tried that raises this error each time.
+
+    Raises:
+        NotYet: the error was neither raised nor put into the part's place.
+    """
+    tries = 0
+
+    async def summarise(part: str) -> str:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0)
+        if tries > MOST_TRIES:
+            raise _Enough
+        raise error
+
+    try:
+        result = await trial.run([PARTS[0]], summarise)
+    except (NotYet, _Enough, BaseExceptionGroup):  # that it raises is as it should be
+        return tries
+    if tries <= MOST_TRIES:
+        _shows_the_error(_items(result, "patiently", "summaries"), type(error).__name__)
+    return tries
+
+
+def _shows_the_error(result: list[object], error: str) -> None:
+    if not result:
+        raise NotYet(f"A part failed for good with {error}, and the result leaves it out.")
+    if not isinstance(result[0], BaseException):
+        raise NotYet(
+            f"A part failed for good with {error}; in its place is {describe(result[0])}, and "
+            f"nobody sees the error."
+        )
+
+
+def _items(returned: object, function: str, things: str) -> list[Any]:
+    if isinstance(returned, str | bytes) or not isinstance(returned, Sequence):
+        raise NotYet(f"{function} should return a list of {things}; not {describe(returned)}.")
+    return list(returned)
+
+
+async def _lost_connection() -> APIConnectionError:
+    await asyncio.sleep(0)  # as any call, it lets others run first
+    return APIConnectionError(request=httpx2.Request("POST", endpoint().base_url))

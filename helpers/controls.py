@@ -1,0 +1,56 @@
+"""Turns the mock server's dials from a notebook."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from helpers.endpoint import endpoint
+
+
+@contextmanager
+def server_limits(
+    *,
+    max_concurrent: int | None = None,
+    max_queue: int | None = None,
+    requests: int | None = None,
+    tokens: int | None = None,
+    period: float = 60.0,
+) -> Iterator[None]:
+    """Let the mock server take no more than this, inside the block.
+
+    `max_concurrent`: requests answered at one time; further ones queue at the server.
+    `max_queue`: how many may queue there; those beyond are refused with a 503.
+    `requests`, `tokens`: how many in `period` seconds; further ones are refused with a 429.
+    What is not named is not limited. On another endpoint it says that the endpoint sets its own
+    limits, and changes nothing.
+
+    Raises:
+        httpx2.HTTPStatusError: a limit that the server does not take.
+    """
+    place = endpoint()
+    if not place.keeps_journal:
+        print("This endpoint sets its own limits; only the mock server's can be set from here.")
+        yield
+        return
+    parts = urlsplit(place.base_url)
+    url = f"{parts.scheme}://{parts.netloc}/mock/limits"
+    before: dict[str, Any] = httpx2.get(url).raise_for_status().json()
+    wanted = {
+        "max_concurrent": max_concurrent,
+        "max_queue": max_queue,
+        "requests": requests,
+        "tokens": tokens,
+    }
+    _set(url, {**wanted, "period": period})
+    try:
+        yield
+    finally:
+        _set(url, before)
+
+
+def _set(url: str, limits: dict[str, Any]) -> None:
+    named = {name: value for name, value in limits.items() if value is not None}
+    httpx2.put(url, json=named).raise_for_status()

@@ -1,0 +1,6 @@
+"""Shows who waited when: the requests of a stretch of time as a picture, and the same in words."""
+
+from helpers.timelines.recording import Recording, recorded
+from helpers.timelines.show import Run, Timeline, timeline
+
+__all__ = ["Recording", "Run", "Timeline", "recorded", "timeline"]

@@ -1,0 +1,492 @@
+"""Draws the runs of a timeline below each other, on one time axis."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from helpers.observe import Request
+
+if TYPE_CHECKING:
+    from helpers.timelines.show import Run
+
+# Okabe and Ito's colours, which colour-blind readers tell apart. Every kind of mark differs in
+# shape or filling as well, so that the figure holds in grey.
+PAPER = "#fdfdfb"
+INK = "#24292f"
+FAINT = "#8a9099"
+WAITING = "#d3d8de"
+QUEUED = "#fdfdfb"
+FELT = 0.005
+"""Seconds in the queue from which they are drawn: less is the server's own bookkeeping."""
+
+RECEIVING = "#94cbee"
+TOKEN = "#0072b2"
+FROZEN = "#d55e00"
+ALIVE = "#009e73"
+
+ENDS: dict[str, tuple[str, str]] = {
+    "finished": ("o", "#009e73"),
+    "refused": ("D", "#cc79a7"),
+    "failed": ("X", "#d55e00"),
+    "abandoned": ("s", "#000000"),
+    "running": (">", "#0072b2"),
+}
+"""How a request ended: marker and colour."""
+
+WIDTH = 6.9
+"""Inches: fills a notebook's column on a laptop, and is still legible at half the size."""
+SCREEN, SHARP = 100, 200
+"""Dots per inch: as laid out, and as drawn, for screens with two pixels to a point."""
+
+LANES_WITH_TOKENS = 24
+LANES = 150
+"""Above so many requests a lane would be under two pixels: they are counted instead."""
+BINS = 240
+"""Steps of the counted picture: about two pixels each."""
+
+# Inches. The letter widths are those of the 9 and 8.5 point text that they make room for.
+LEFT, RIGHT, TOP, AXIS, LEGEND = 0.95, 0.2, 0.06, 0.46, 0.2
+TITLE, GAP, LOOP, FLIGHT = 0.3, 0.16, 0.24, 0.4
+PLOT_POINTS = 72 * (WIDTH - LEFT - RIGHT)
+LABEL_LETTER, NOTE_LETTER = 0.078, 0.066
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG, twice as fine as its `width` and `height` on the page."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One strip of the figure: its height in inches and what draws it."""
+
+    height: float
+    draw: Callable[[Axes], None]
+    name: str
+
+
+def png(figure: Figure) -> Picture:
+    """Return the figure as a small, sharp PNG."""
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(SHARP)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    size = canvas.get_width_height(physical=True)
+    pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    image = Image.frombytes("RGBA", size, pixels).convert("RGB")
+    # A figure has few colours: a palette keeps the file at a third, with no change one can see.
+    small = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    small.save(file, "PNG", optimize=True)
+    return Picture(file.getvalue(), image.width * SCREEN // SHARP, image.height * SCREEN // SHARP)
+
+
+def draw(runs: "Sequence[Run]") -> Figure:
+    """Draw the runs, each with lanes, the number in flight and the event loop, as far as known."""
+    span = max(max(run.end - run.start for run in runs), 1e-3)
+    peak = max(1, *(run.peak_in_flight for run in runs))
+    rows = [row for run in runs for row in _rows(run, span, peak)]
+    left = LEFT + LABEL_LETTER * max(0, max(map(_longest_label, runs)) - len("event loop"))
+    plot = WIDTH - left - RIGHT
+    marks = _marks(runs)
+    columns = len(marks) if len(marks) <= 5 else 4
+    bottom = AXIS + LEGEND * -(-len(marks) // columns) + 0.06
+    height = TOP + bottom + sum(row.height for row in rows)
+    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER, dpi=SCREEN)
+    top = height - TOP
+    timed: list[Axes] = []
+    for row in rows:
+        top -= row.height
+        if row.name == "gap":
+            continue
+        box = (left / WIDTH, top / height, plot / WIDTH, row.height / height)
+        axes = figure.add_axes(box, facecolor=PAPER)
+        axes.set_label(row.name)
+        if row.name == "title":
+            axes.set_position((0.12 / WIDTH, top / height, 1 - 0.12 / WIDTH, row.height / height))
+            axes.axis("off")
+        else:
+            _clean(axes)
+            timed.append(axes)
+        row.draw(axes)
+    right = max(_room(run, span, plot) for run in runs)
+    for axes in timed:
+        axes.set_xlim(-0.012 * right, right)
+    _time_axis(timed[-1])
+    figure.legend(
+        handles=marks,
+        loc="lower left",
+        bbox_to_anchor=(0.06 / WIDTH, 0.02 / height),
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+        handlelength=1.3,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderpad=0.2,
+    )
+    return figure
+
+
+def _longest_label(run: "Run") -> int:
+    if len(run.requests) > LANES_WITH_TOKENS:
+        return 0
+    return max((len(label) for label in _labels(run)), default=0)
+
+
+def _room(run: "Run", span: float, plot: float) -> float:
+    """Return where the time axis must end so that what is written behind a lane's end fits."""
+    room = span * 1.02
+    if len(run.requests) > LANES_WITH_TOKENS:
+        return room
+    for request in run.requests:
+        if request.outcome != "finished":
+            share = min(0.5, (NOTE_LETTER * len(_how(request)) + 0.15) / plot)
+            room = max(room, _spans(request, run)[2] / (1 - share))
+    return room
+
+
+# --- one run ----------------------------------------------------------------------------------
+
+
+def _rows(run: "Run", span: float, peak: int) -> list[_Row]:
+    """The rows of one run, on the axes that all runs share: seconds, and how many at once."""
+    name = f"{run.name}: " if run.name else ""
+    rows = [_Row(TITLE, lambda axes: _title(axes, run), "title")]
+    number = len(run.requests)
+    if 0 < number <= LANES_WITH_TOKENS:
+        each = 0.25 if number <= 8 else 0.2
+        rows.append(
+            _Row(each * number + 0.06, lambda axes: _lanes(axes, run, span), f"{name}lanes")
+        )
+    elif 0 < number <= LANES:
+        tall = min(4.2, max(2.4, 0.035 * number))
+        rows.append(_Row(tall, lambda axes: _thin_lanes(axes, run), f"{name}lanes"))
+    elif number:
+        rows.append(_Row(2.6, lambda axes: _counted(axes, run), f"{name}counted"))
+    if 1 < number <= LANES:
+        rows.append(_Row(0.06, _nothing, "gap"))
+        rows.append(_Row(FLIGHT, lambda axes: _in_flight(axes, run, peak), f"{name}in flight"))
+    if run.heartbeat is not None:
+        rows.append(_Row(0.06, _nothing, "gap"))
+        rows.append(_Row(LOOP, lambda axes: _loop(axes, run, span), f"{name}event loop"))
+    rows.append(_Row(GAP, _nothing, "gap"))
+    return rows
+
+
+def _nothing(axes: Axes) -> None:
+    pass
+
+
+def _title(axes: Axes, run: "Run") -> None:
+    number = len(run.requests)
+    facts = [f"{number} request" + ("" if number == 1 else "s")]
+    if number > 1:
+        facts.append(f"peak in flight {run.peak_in_flight}")
+    if run.requests:
+        facts.append(f"{_seconds(run.end - run.start)} from first arrival to last end")
+    said = " · ".join(facts)
+    if not run.name:
+        axes.text(0, 0.35, said, size=9, color=INK)
+        return
+    name = axes.text(0, 0.35, run.name, size=10.5, weight="bold", color=INK)
+    axes.annotate(f"   {said}", (1, 0), xycoords=name, size=9, color=INK, va="bottom")
+
+
+def _lanes(axes: Axes, run: "Run", span: float) -> None:
+    """A lane each: hollow while it waits, filled while it receives, a stroke for every token."""
+    queued, waiting, receiving = [], [], []
+    for lane, request in enumerate(run.requests):
+        came, first, end = _spans(request, run)
+        waiting.append(Rectangle((came, lane - 0.27), first - came, 0.54))
+        if _queued(request):
+            queued.append(Rectangle((came, lane - 0.27), _queued(request), 0.54))
+        if end > first:
+            receiving.append(Rectangle((first, lane - 0.27), end - first, 0.54))
+        ticks = _ticks(request, run)
+        apart = (end - first) / span * PLOT_POINTS / max(1, len(ticks))
+        stroke = min(1.1, max(0.25, 0.35 * apart))  # so that close tokens do not become one block
+        marks = axes.vlines(ticks, lane - 0.27, lane + 0.27, colors=TOKEN, linewidths=stroke)
+        marks.set_gid(f"tokens {request.id}")
+        _end(axes, request, end, lane, size=6.5)
+    _bars(axes, waiting, "waiting", WAITING, edge=FAINT)
+    _bars(axes, queued, "queued", QUEUED, edge=FAINT)
+    _bars(axes, receiving, "receiving", RECEIVING, edge=TOKEN)
+    axes.set_ylim(len(run.requests) - 0.45, -0.55)
+    axes.set_yticks(range(len(run.requests)), _labels(run), size=9, color=INK)
+
+
+def _queued(request: Request) -> float:
+    """Seconds that the request stood in the server's queue; 0.0 where its turn came at once."""
+    if request.started is None or request.started - request.arrived < FELT:
+        return 0.0
+    return request.started - request.arrived
+
+
+def _thin_lanes(axes: Axes, run: "Run") -> None:
+    """A line each, in the order of arrival: no single tokens, marks for what went wrong alone."""
+    waiting, receiving = [], []
+    for lane, request in enumerate(run.requests):
+        came, first, end = _spans(request, run)
+        waiting.append(Rectangle((came, lane - 0.4), first - came, 0.8))
+        receiving.append(Rectangle((first, lane - 0.4), end - first, 0.8))
+        if request.outcome != "finished":
+            _end(axes, request, end, lane, size=4, label=False)
+    _bars(axes, waiting, "waiting", WAITING, edge="none")
+    _bars(axes, receiving, "receiving", RECEIVING, edge="none")
+    axes.set_ylim(len(run.requests), -1)
+    _count_axis(axes, len(run.requests))
+    axes.set_ylabel("requests", size=9, color=INK)
+
+
+def _counted(axes: Axes, run: "Run") -> None:
+    """How many waited for a first token, and how many received, over time."""
+    width = (run.end - run.start) / BINS or 1e-6
+    times = [i * width for i in range(BINS + 1)]
+    spans = [_spans(request, run) for request in run.requests]
+    waiting = _at_once([(came, first) for came, first, _ in spans], times)
+    receiving = _at_once([(first, end) for _, first, end in spans], times)
+    both = [w + r for w, r in zip(waiting, receiving, strict=True)]
+    area = axes.fill_between(times, 0, receiving, step="post", color=RECEIVING, linewidth=0)
+    area.set_gid("receiving")
+    area = axes.fill_between(times, receiving, both, step="post", color=WAITING, linewidth=0)
+    area.set_gid("waiting")
+    (line,) = axes.plot(times, both, drawstyle="steps-post", color=INK, linewidth=0.9)
+    line.set_gid("in flight")
+    top = max(1, run.peak_in_flight)
+    for outcome in ENDS:
+        ended = [
+            end
+            for request, (_, _, end) in zip(run.requests, spans, strict=True)
+            if request.outcome == outcome
+        ]
+        if outcome != "finished" and ended:
+            marker, colour = ENDS[outcome]
+            (dots,) = axes.plot(
+                ended, [-0.06 * top] * len(ended), marker, ms=3.5, color=colour, mew=0, alpha=0.7
+            )
+            dots.set_gid(f"ended {outcome}")
+    axes.set_ylim(-0.12 * top, 1.08 * top)
+    _count_axis(axes, top)
+    axes.set_ylabel("requests in flight", size=9, color=INK)
+
+
+def _in_flight(axes: Axes, run: "Run", highest: int) -> None:
+    """How many were under way, step by step, the run's peak as a number."""
+    steps = [(request.arrived - run.start, 1) for request in run.requests]
+    steps += [
+        (request.ended - run.start, -1) for request in run.requests if request.ended is not None
+    ]
+    steps.sort()
+    times = [0.0, *(time for time, _ in steps), run.end - run.start]
+    counts = [0, *accumulate(step for _, step in steps)]
+    counts.append(counts[-1])
+    peak = max(counts)
+    area = axes.fill_between(times, 0, counts, step="post", color="#e6dcc3", linewidth=0)
+    area.set_gid("in flight area")
+    (line,) = axes.plot(times, counts, drawstyle="steps-post", color="#7a6522", linewidth=1.1)
+    line.set_gid("in flight")
+    axes.set_ylim(0, highest * 1.15)
+    axes.set_yticks([peak], [f"in flight {peak}"], size=9, color=INK)
+
+
+def _loop(axes: Axes, run: "Run", span: float) -> None:
+    """The event loop's lane: a thin line while it runs, a hatched block while it stands still."""
+    axes.hlines(0, 0, run.end - run.start, colors=ALIVE, linewidth=2, zorder=1).set_gid("loop runs")
+    for freeze in run.freezes:
+        start = freeze.start - run.start
+        block = Rectangle(
+            (start, -0.42),
+            freeze.seconds,
+            0.84,
+            facecolor=FROZEN,
+            edgecolor=INK,
+            hatch="////",
+            linewidth=0.6,
+            zorder=3,
+            gid="frozen",
+        )
+        axes.add_patch(block)
+        label = f"blocked {_seconds(freeze.seconds)}"
+        if freeze.seconds > span * 0.2:
+            axes.text(
+                start + freeze.seconds / 2,
+                0,
+                label,
+                ha="center",
+                va="center",
+                size=8.5,
+                color=INK,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2},
+            )
+        elif freeze is max(run.freezes, key=lambda f: f.seconds):
+            axes.text(
+                start + freeze.seconds + span * 0.01, 0, label, va="center", size=8.5, color=INK
+            )
+    axes.set_ylim(-0.55, 0.55)
+    axes.set_yticks([0], ["event loop"], size=9, color=INK)
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _spans(request: Request, run: "Run") -> tuple[float, float, float]:
+    """Return arrival, end of waiting, and end, in seconds since the run's start."""
+    end = run.end if request.ended is None else request.ended
+    if request.tokens:
+        first = request.tokens[0]
+    elif request.outcome == "finished" and not request.stream and request.first_byte is not None:
+        first = request.first_byte
+    else:
+        first = end
+    return request.arrived - run.start, first - run.start, end - run.start
+
+
+def _ticks(request: Request, run: "Run") -> list[float]:
+    """Return when something readable arrived: each token, or the answer in one piece."""
+    if request.tokens:
+        return [moment - run.start for moment in request.tokens]
+    if not request.stream and request.outcome == "finished" and request.first_byte is not None:
+        return [request.first_byte - run.start]
+    return []
+
+
+def _bars(axes: Axes, boxes: Sequence[Rectangle], gid: str, colour: str, edge: str) -> None:
+    bars = PatchCollection(boxes, facecolor=colour, edgecolor=edge, linewidth=0.6, zorder=1)
+    bars.set_gid(gid)
+    axes.add_collection(bars)
+
+
+def _end(
+    axes: Axes, request: Request, end: float, lane: int, *, size: float, label: bool = True
+) -> None:
+    marker, colour = ENDS[request.outcome]
+    (dot,) = axes.plot(
+        [end], [lane], marker, ms=size, color=colour, mec=PAPER, mew=0.7, zorder=4, clip_on=False
+    )
+    dot.set_gid(f"ended {request.outcome} {request.id}")
+    if label and request.outcome != "finished":
+        axes.annotate(
+            _how(request),
+            (end, lane),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            size=8.5,
+            color=INK,
+            zorder=5,
+        )
+
+
+def _how(request: Request) -> str:
+    if request.outcome == "refused" or (request.outcome == "failed" and not request.tokens_sent):
+        return f"{request.outcome} {request.status or ''}".strip()
+    of = f" of {request.tokens_planned}" if request.tokens_planned else ""
+    words = {"running": "still running"}.get(request.outcome, request.outcome)
+    return f"{words}, {request.tokens_sent}{of} tokens" if request.tokens_sent else words
+
+
+def _labels(run: "Run") -> list[str]:
+    """Number the lanes; say where each went when they differ, and which are retries."""
+    paths = {_short(request.path) for request in run.requests}
+    labels = []
+    for number, request in enumerate(run.requests, 1):
+        parts = [_short(request.path)] if len(paths) > 1 else []
+        parts += [f"retry {request.retry}"] if request.retry else []
+        labels.append("  ".join([*parts, str(number)]))
+    return labels
+
+
+def _short(path: str) -> str:
+    parts = [part for part in path.split("/") if part and part != "v1"]
+    return parts[0] if parts else path
+
+
+def _at_once(spans: Sequence[tuple[float, float]], times: Sequence[float]) -> list[int]:
+    """Return how many spans hold each moment. Both sorts make it fast for thousands."""
+    starts = sorted(start for start, end in spans if end > start)
+    ends = sorted(end for start, end in spans if end > start)
+    counts, started, ended = [], 0, 0
+    for time in times:
+        while started < len(starts) and starts[started] <= time:
+            started += 1
+        while ended < len(ends) and ends[ended] <= time:
+            ended += 1
+        counts.append(started - ended)
+    return counts
+
+
+def _clean(axes: Axes) -> None:
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelbottom=False)
+    axes.grid(axis="x", color="#e9ebee", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _count_axis(axes: Axes, top: int) -> None:
+    axes.tick_params(left=True, labelsize=8.5, labelcolor=INK, color=FAINT)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
+    axes.spines["left"].set_visible(True)
+    axes.spines["left"].set_color(FAINT)
+
+
+def _time_axis(axes: Axes) -> None:
+    axes.spines["bottom"].set_visible(True)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(bottom=True, labelbottom=True, labelsize=9, labelcolor=INK, color=FAINT)
+    axes.set_xlabel("seconds since the first request arrived", size=9, color=INK)
+
+
+def _marks(runs: "Sequence[Run]") -> list[Patch | Line2D]:
+    """Explain the marks that are there, and no others."""
+    requests = [request for run in runs for request in run.requests]
+    lanes = any(0 < len(run.requests) <= LANES_WITH_TOKENS for run in runs)
+    streamed = any(request.tokens for request in requests)
+    whole = any(not r.stream and r.outcome == "finished" for r in requests)
+    marks: list[Patch | Line2D] = []
+    if requests:
+        what = "the first token" if streamed and not whole else "the answer"
+        marks.append(Patch(facecolor=WAITING, edgecolor=FAINT, label=f"waits for {what}"))
+    if lanes and any(_queued(request) for request in requests):
+        marks.append(Patch(facecolor=QUEUED, edgecolor=FAINT, label="queues at the server"))
+    if streamed:
+        marks.append(Patch(facecolor=RECEIVING, edgecolor=TOKEN, label="receives"))
+        if lanes:
+            marks.append(_mark("|", TOKEN, "a token"))
+    if lanes and whole:
+        marks.append(_mark("|", TOKEN, "the whole answer"))
+    for outcome, (marker, colour) in ENDS.items():
+        if outcome == "finished" and not lanes:
+            continue
+        if any(request.outcome == outcome for request in requests):
+            marks.append(_mark(marker, colour, outcome))
+    if any(run.freezes for run in runs):
+        marks.append(Patch(facecolor=FROZEN, edgecolor=INK, hatch="////", label="loop blocked"))
+    if any(run.heartbeat is not None for run in runs):
+        marks.append(Line2D([], [], color=ALIVE, linewidth=2, label="loop runs"))
+    return marks
+
+
+def _mark(marker: str, colour: str, label: str) -> Line2D:
+    size = 9 if marker == "|" else 6.5
+    return Line2D([], [], marker=marker, ms=size, color=colour, ls="none", mew=1.1, label=label)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 9.95 else f"{seconds:.1f} s"

@@ -1,0 +1,247 @@
+"""The instrument itself: gathers the runs to draw and shows them in a notebook."""
+
+import base64
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from helpers import observe
+from helpers.heartbeat import Freeze, Heartbeat
+from helpers.observe import Request
+from helpers.timelines import words
+from helpers.timelines.recording import Recording, recorded, since_cell_started
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Recorded(Protocol):
+    """What can be drawn besides plain requests: a `recorded()` block, or columns that ran."""
+
+    @property
+    def requests(self) -> tuple[Request, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One lane group of a timeline: the requests, and the event loop's freezes meanwhile."""
+
+    name: str
+    """Empty when the figure shows this run alone."""
+    requests: tuple[Request, ...]
+    heartbeat: Heartbeat | None = None
+    """None where nobody listened to the loop."""
+
+    @property
+    def freezes(self) -> tuple[Freeze, ...]:
+        """Freezes in the stretch that is drawn, cut to it."""
+        if self.heartbeat is None:
+            return ()
+        cut = (
+            Freeze(max(f.start, self.start), min(f.end, self.end), f.where)
+            for f in self.heartbeat.freezes
+        )
+        return tuple(f for f in cut if f.seconds > 0)
+
+    @property
+    def start(self) -> float:
+        """The first request's arrival; without requests, when the heartbeat began."""
+        if self.requests:
+            return min(request.arrived for request in self.requests)
+        assert self.heartbeat is not None
+        return self.heartbeat.started or 0.0
+
+    @property
+    def end(self) -> float:
+        """The last thing known to have happened."""
+        moments = [moment for request in self.requests for moment in _moments(request)]
+        if not moments and self.heartbeat is not None:
+            moments = [self.heartbeat.ended or self.start]
+        return max(moments)
+
+    @property
+    def peak_in_flight(self) -> int:
+        return observe.peak_in_flight(self.requests)
+
+
+class Timeline:
+    """A picture of requests over time. As a cell's last line, or a `with` block, it shows itself.
+
+    `text` says the same in words that hold at any pace; `figure()` gives matplotlib's figure, to
+    save or to look into; `runs` are the facts drawn.
+    """
+
+    def __init__(self, runs: Callable[[], tuple[Run, ...]], recording: Recording | None) -> None:
+        self._gather = runs
+        self._recording = recording
+        self._runs: tuple[Run, ...] | None = None
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        if self._runs is None:
+            self._runs = self._gather()
+        return self._runs
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The requests of all runs, in the order drawn."""
+        return tuple(request for run in self.runs for request in run.requests)
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """The first run's heartbeat: None where nobody listened to the loop."""
+        return self.runs[0].heartbeat
+
+    @property
+    def text(self) -> str:
+        """The figure in a sentence or two: counts, order and outcomes, never times."""
+        if any(isinstance(run.requests, observe.NoJournal) for run in self.runs):
+            return "No timeline: this endpoint keeps no journal. The course's mock server does."
+        return words.describe(self.runs)
+
+    def figure(self) -> "Figure":
+        """Draw it.
+
+        Raises:
+            ValueError: there is nothing to draw.
+        """
+        from helpers.timelines import picture  # matplotlib takes a while to load
+
+        if not self._anything_to_draw():
+            raise ValueError(f"There is nothing to draw. {self.text}")
+        return picture.draw(tuple(run for run in self.runs if _drawable(run)))
+
+    def show(self) -> None:
+        """Show the picture, and under it the words, in a notebook; the words alone elsewhere."""
+        if not in_ipython():
+            print(self.text)
+            return
+        from IPython.display import display
+
+        if self._anything_to_draw():
+            from helpers.timelines import picture
+
+            image = picture.png(self.figure())
+            display(  # type: ignore[no-untyped-call]
+                {
+                    "image/png": base64.b64encode(image.data).decode(),
+                    "text/plain": "the figure in words:",
+                },
+                metadata={"image/png": {"width": image.width, "height": image.height}},
+                raw=True,
+            )
+        display({"text/plain": self.text}, raw=True)  # type: ignore[no-untyped-call]
+
+    def _anything_to_draw(self) -> bool:
+        return any(_drawable(run) for run in self.runs)
+
+    def _ipython_display_(self) -> None:
+        self.show()
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __enter__(self) -> "Timeline":
+        if self._recording is None:
+            raise TypeError(
+                "This timeline has its requests already, so it cannot record a block. "
+                "Write `with timeline():` without requests, or show it as a last line."
+            )
+        self._recording.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._recording is not None
+        self._recording.__exit__(kind, error, trace)
+        self._runs = None
+        self.show()
+
+
+def timeline(
+    requests: "Iterable[Request] | Recorded | None" = None,
+    /,
+    *,
+    heartbeat: Heartbeat | None = None,
+    **runs: "Iterable[Request] | Recorded",
+) -> Timeline:
+    """Show who waited when: a lane for each request, from its arrival at the server to its end.
+
+    Four forms:
+
+    - `timeline()` as a cell's last line shows the requests that this cell has made.
+    - `with timeline():` around code shows the requests made in the block and, in a lane of its own,
+      where the event loop stood still.
+    - `timeline(requests)` shows any stretch: `journal()`, some of its `.requests`, a `recorded()`
+      block, or columns that ran (`side_by_side`). Add `heartbeat=` if you listened to the loop.
+    - `timeline(one_by_one=…, together=…)` shows two runs or more below each other, on one time axis
+      that starts for each with its first request. Underscores become spaces; a trailing one, as in
+      `async_=…`, goes away.
+
+    A lane shows the wait for the first token, each token, and how it ended; above 24 requests lanes
+    get thin, above 150 they become one picture of how many waited and how many received. On an
+    endpoint without a journal it says so in one line and draws nothing.
+
+    Raises:
+        TypeError: both a stretch and named runs, or something that holds no requests.
+    """
+    if runs:
+        if requests is not None or heartbeat is not None:
+            raise TypeError("Give one stretch of requests, or named runs; not both.")
+        named = {name.rstrip("_").replace("_", " "): run for name, run in runs.items()}
+        return Timeline(lambda: tuple(_run(n, run) for n, run in named.items()), None)
+    if requests is not None:
+        known = _run("", requests, heartbeat)
+        return Timeline(lambda: (known,), None)
+    recording = since_cell_started()
+    return Timeline(lambda: (_run("", recording, heartbeat),), recording)
+
+
+def in_ipython() -> bool:
+    """Whether there is a notebook, or a terminal's IPython, to show things in."""
+    if "IPython" not in sys.modules:  # not loaded, so nobody runs us in it
+        return False
+    from IPython import get_ipython
+
+    return get_ipython() is not None
+
+
+def _run(name: str, source: Any, heartbeat: Heartbeat | None = None) -> Run:
+    found = getattr(source, "requests", source)
+    if isinstance(found, observe.NoJournal):
+        return Run(name, found)  # type: ignore[arg-type]
+    heartbeat = heartbeat or getattr(source, "heartbeat", None)
+    if not isinstance(found, Iterable):
+        raise TypeError(
+            f"A timeline shows requests: journal(), its .requests, or a recorded() block; "
+            f"this is {type(source).__name__}."
+        )
+    requests = tuple(found)
+    if not all(isinstance(request, Request) for request in requests):
+        odd = next(r for r in requests if not isinstance(r, Request))
+        raise TypeError(f"A timeline shows requests from journal(); this is {type(odd).__name__}.")
+    return Run(name, tuple(sorted(requests, key=lambda r: (r.arrived, r.id))), heartbeat)
+
+
+def _drawable(run: Run) -> bool:
+    if isinstance(run.requests, observe.NoJournal):
+        return False
+    return bool(run.requests) or (run.heartbeat is not None and bool(run.heartbeat.freezes))
+
+
+def _moments(request: Request) -> Iterable[float]:
+    yield request.arrived
+    if request.first_byte is not None:
+        yield request.first_byte
+    yield from request.tokens[-1:]
+    if request.ended is not None:
+        yield request.ended
+
+
+__all__ = ["Recorded", "Run", "Timeline", "recorded", "timeline"]
