@@ -1,0 +1,184 @@
+"""What every lesson keeps to, as a list of what is wrong with a notebook."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from nbformat import NotebookNode
+
+from helpers.checks import BELOW_A_SOLUTION
+from tools import notebooks
+
+MOST_LINES = 20
+"""A code cell that shows one idea reads aloud in a breath; beyond this it is two ideas."""
+
+CELLS = range(15, 41)
+"""Twenty to thirty is the aim; the opening lesson is shorter, one with many failures longer."""
+
+MOST_BYTES = 500_000
+"""What GitHub and a phone still open at once."""
+
+FOLDERS = re.compile(
+    r"(?:/home/|/root/|/Users/|/work/|/tmp/|/var/folders/|[A-Z]:\\|~/)[^\s\"'<]*|ipykernel_\d+"
+)
+KEYS = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|Bearer [A-Za-z0-9_-]{8,}")
+HOSTS = re.compile(r"https?://(?!127\.0\.0\.1|localhost)[\w.-]+|127\.0\.0\.1:\d+")
+
+BLOCK = re.compile(
+    r"\*\*Time\*\* \d+ minutes? · \*\*You need\*\* .+ · \*\*You will\*\* ", re.DOTALL
+)
+UNLOVED = re.compile(r"\b(simply|just|obviously)\b", re.IGNORECASE)
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """Return all that breaks the contract, a sentence each; empty if the page keeps it."""
+    return [
+        *_page(notebook),
+        *_cells(notebook),
+        *_outputs(notebook),
+        *_failures(notebook),
+        *_exercises(notebook),
+        *_quiz(notebook),
+    ]
+
+
+def _page(notebook: NotebookNode) -> Iterator[str]:
+    if notebooks.text(notebook) != notebooks.text(notebooks.normalised(notebook)):
+        yield "It is not in the stored form: run `make refresh`."
+    if len(notebook.cells) not in CELLS:
+        yield f"It has {len(notebook.cells)} cells; {CELLS.start} to {CELLS.stop - 1} are a lesson."
+    size = len(notebooks.text(notebook).encode())
+    if size > MOST_BYTES:
+        yield f"It has {size} bytes; {MOST_BYTES} at most."
+    ids = [cell.id for cell in notebook.cells]
+    if len(set(ids)) != len(ids):
+        yield "Two cells have the same id."
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    if not re.match(r"# .+\n+\S", first):
+        yield "The first cell is no title with a sentence under it."
+    if not any(BLOCK.search(cell.source) for cell in notebook.cells[:2]):
+        yield "The block **Time** … · **You need** … · **You will** … is missing at the top."
+    if not last.startswith("## Recap"):
+        yield "The last cell is no recap."
+    else:
+        bullets = len(re.findall(r"^[-*] ", last, re.MULTILINE))
+        if not 3 <= bullets <= 5:
+            yield f"The recap has {bullets} points; three to five are remembered."
+        if "**" not in last:
+            yield "The recap has no rule in bold."
+        if "https://" not in last:
+            yield "The recap links to nothing."
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    if "**Predict.**" not in prose:
+        yield "Nothing is predicted."
+    for word in UNLOVED.findall(re.sub(r"`[^`]*`|```.*?```", "", prose, flags=re.DOTALL)):
+        yield f"The prose says {word!r}."
+
+
+def _cells(notebook: NotebookNode) -> Iterator[str]:
+    for cell in notebook.cells:
+        if not re.fullmatch(r"[a-z][a-z0-9-]+", cell.id):
+            yield f"Cell {cell.id}: the id is not readable kebab-case."
+        if cell.cell_type != "code":
+            continue
+        lines = len(cell.source.splitlines())
+        if lines > MOST_LINES:
+            yield f"Cell {cell.id}: {lines} lines; {MOST_LINES} at most."
+        if cell.execution_count is None:
+            yield f"Cell {cell.id}: was not run."
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[str]:
+    """Look for what a machine leaves behind in stored outputs."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        for said in _texts(cell):
+            bare = _plain(said)
+            for what, pattern in (("folder", FOLDERS), ("key", KEYS), ("host", HOSTS)):
+                found = pattern.search(bare)
+                if found:
+                    yield f"Cell {cell.id}: its output shows a {what}: {found.group()!r}."
+
+
+def _texts(cell: NotebookNode) -> Iterator[str]:
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            yield output.text
+        elif output.output_type == "error":
+            yield from [*output.traceback, output.evalue]
+        else:
+            for kind, value in output.data.items():
+                if kind not in notebooks.PICTURES:
+                    yield str(value)
+
+
+def shown(cell: NotebookNode) -> str:
+    """Return all that a code cell's stored outputs say as text, without colours."""
+    return "\n".join(_plain(said) for said in _texts(cell))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _failures(notebook: NotebookNode) -> Iterator[str]:
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        fails = any(output.output_type == "error" for output in cell.outputs)
+        tagged = "raises-exception" in tags(cell)
+        if tagged and not fails:
+            yield f"Cell {cell.id}: tagged raises-exception, and no error is stored."
+        if fails and not tagged:
+            yield f"Cell {cell.id}: an error is stored, and it is not tagged raises-exception."
+
+
+def _exercises(notebook: NotebookNode) -> Iterator[str]:
+    """Each exercise: a starter, a check that turns it down, a folded solution, the check again."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    verdicts: dict[str, list[str]] = {}
+    for before, cell in pairwise(code):
+        if "solution" in tags(before) and not cell.id.endswith(BELOW_A_SOLUTION):
+            yield f"Cell {cell.id}: below a solution, so its id must end in {BELOW_A_SOLUTION}."
+    for cell in code:
+        asked = re.search(r"await check\(\"(\d\d-\d)\"", cell.source)
+        if asked and "check" not in tags(cell):
+            yield f"Cell {cell.id}: calls check and is not tagged so."
+        if asked:
+            said = "".join(_texts(cell))
+            verdicts.setdefault(asked.group(1), []).append(said.split("  ")[0])
+        if "solution" in tags(cell) and not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            yield f"Cell {cell.id}: the solution is not folded."
+    for name, words in verdicts.items():
+        if words != ["not yet", "passed"]:
+            yield f"Exercise {name}: its checks say {words}, not 'not yet' and then 'passed'."
+    number = {
+        tag: sum(tag in tags(cell) for cell in code) for tag in ("exercise", "solution", "check")
+    }
+    if number["exercise"] < 1:
+        yield "It has no exercise."
+    if not number["exercise"] == number["solution"] == len(verdicts):
+        yield f"Starters, solutions and checks don't pair up: {number}."
+
+
+def _quiz(notebook: NotebookNode) -> Iterator[str]:
+    """Two or three questions before the recap, whose every answer unfolds to an explanation."""
+    cell = notebook.cells[-2]
+    if "quiz" not in tags(cell) or "## Check yourself" not in cell.source:
+        yield "The cell before the recap is no quiz."
+        return
+    questions = re.split(r"^\*\*\d\. ", cell.source, flags=re.MULTILINE)[1:]
+    if not 2 <= len(questions) <= 3:
+        yield f"The quiz has {len(questions)} questions; two or three are answered."
+    for number, question in enumerate(questions, 1):
+        answers = re.findall(r"<details>(.*?)</details>", question, re.DOTALL)
+        verdicts = sorted(re.findall(r"</summary>\s*(Right|No)\. \S", " ".join(answers)))
+        if len(answers) < 3 or verdicts != ["No"] * (len(answers) - 1) + ["Right"]:
+            yield f"Question {number}: one answer of three is right, and each says why."
+        if "`" in "".join(answers):
+            yield f"Question {number}: HTML shows backticks as they are; write <code>."
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
