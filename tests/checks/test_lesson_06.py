@@ -1,0 +1,191 @@
+"""Lesson 06's checks tell one loop from several, and an answer from an answer paid for twice."""
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from openai import AsyncOpenAI
+
+from helpers import async_client, blocking_client, check, model
+from helpers.checks import Verdict
+from helpers.checks.exercise import find, judge
+from tools import notebooks
+
+LESSON = notebooks.FOLDER / "06_event_loops_and_notebooks.ipynb"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """Wrong answers leave clients to the garbage collector: let it come while nobody minds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+async def ask(client: AsyncOpenAI, text: str) -> str:
+    answer = await client.chat.completions.create(
+        model=model(), messages=[{"role": "user", "content": text}]
+    )
+    return str(answer.choices[0].message.content)
+
+
+async def ask_alone(text: str) -> str:
+    async with async_client(max_retries=2) as own:
+        return await ask(own, text)
+
+
+def judged(name: str, answer: object) -> Verdict:
+    return asyncio.run(check(name, answer))
+
+
+def cell(cell_id: str, function: str) -> Any:
+    """Return the function that a cell of the lesson defines."""
+    source = next(cell.source for cell in notebooks.read(LESSON).cells if cell.id == cell_id)
+    names: dict[str, Any] = {"asyncio": asyncio, "ask": ask, "async_client": async_client}
+    exec(source, names)
+    return names[function]
+
+
+# --- 06-1: a plain function that works where a loop runs ------------------------------------------
+
+
+def test_the_function_that_starts_a_second_loop_is_turned_down() -> None:
+    verdict = judged("06-1", cell("exercise-1-starter", "caption"))
+    assert verdict.saw == (
+        "caption('Count to three.') raised RuntimeError: "
+        "asyncio.run() cannot be called from a running event loop",
+        "0 requests reached the server.",
+    )
+
+
+def test_the_function_with_a_loop_and_a_client_of_its_own_passes() -> None:
+    verdict = judged("06-1", cell("exercise-1-solution", "caption"))
+    assert verdict.passed
+    assert verdict.saw == ("Two plain calls inside the running loop returned two texts.",)
+
+
+def in_a_portal(text: str) -> str:
+    with start_blocking_portal() as portal:
+        return portal.call(ask_alone, text)
+
+
+def with_the_blocking_client(text: str) -> str:
+    answer = blocking_client().chat.completions.create(
+        model=model(), messages=[{"role": "user", "content": text}]
+    )
+    return str(answer.choices[0].message.content)
+
+
+@pytest.mark.parametrize("caption", [in_a_portal, with_the_blocking_client])
+def test_other_ways_to_a_plain_answer_pass(caption: Callable[[str], str]) -> None:
+    assert judged("06-1", caption).passed
+
+
+def test_a_function_made_async_is_told_that_plain_code_cannot_await_it() -> None:
+    verdict = judged("06-1", ask_alone)
+    assert not verdict.passed
+    assert "returned a coroutine, a call that has not started" in verdict.saw[0]
+    assert verdict.saw[0].endswith("plain code cannot await it.")
+
+
+def test_a_client_carried_into_a_second_loop_is_told_the_error() -> None:
+    def caption(text: str) -> str:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, ask(shared, text)).result()
+
+    shared = async_client(max_retries=2)
+    verdict = judged("06-1", caption)
+    assert not verdict.passed
+    assert verdict.saw[0].endswith("raised RuntimeError: Event loop is closed")
+    assert verdict.saw[1] == "2 requests reached the server."
+
+
+def test_waiting_for_the_loop_that_one_holds_up_is_stopped() -> None:
+    async def tried() -> Verdict:
+        loop = asyncio.get_running_loop()
+
+        def caption(text: str) -> str:
+            return asyncio.run_coroutine_threadsafe(ask_alone(text), loop).result()
+
+        return await judge(replace(find("06-1"), time_limit=0.5), caption)
+
+    assert find("06-1").time_limit < 30
+    verdict = asyncio.run(tried())
+    assert not verdict.passed
+    assert "It held the event loop for over 0.5 seconds; I ended it." in verdict.saw
+
+
+def test_a_function_without_an_answer_is_told_what_it_returned() -> None:
+    verdict = judged("06-1", lambda text: None)
+    assert not verdict.passed
+    assert verdict.saw[0].endswith("returned None instead of a text.")
+
+
+# --- 06-2: each answer paid for once --------------------------------------------------------------
+
+
+def test_the_script_that_tries_again_is_shown_its_bill() -> None:
+    verdict = judged("06-2", cell("exercise-2-starter", "nightly"))
+    assert not verdict.passed
+    assert verdict.saw[0] == (
+        "4 answers came back for 7 requests: nobody read what 3 of them brought."
+    )
+
+
+def test_the_script_with_one_loop_passes() -> None:
+    verdict = judged("06-2", cell("exercise-2-solution", "nightly"))
+    assert verdict.saw == ("4 questions, 4 answers, 4 requests: each paid for once.",)
+    assert verdict.passed
+
+
+async def awaited(questions: list[str]) -> list[str]:
+    return [await ask_alone(question) for question in questions]
+
+
+def a_client_for_each_run(questions: list[str]) -> list[str]:
+    return [asyncio.run(ask_alone(question)) for question in questions]
+
+
+@pytest.mark.parametrize("nightly", [awaited, a_client_for_each_run])
+def test_other_ways_to_pay_once_pass(nightly: Callable[[list[str]], Any]) -> None:
+    assert judged("06-2", nightly).passed
+
+
+def test_a_script_that_skips_what_failed_is_told_how_many_answers_it_lost() -> None:
+    def nightly(questions: list[str]) -> list[str]:
+        client = async_client(max_retries=2)
+        answers = []
+        for question in questions:
+            try:
+                answers.append(asyncio.run(ask(client, question)))
+            except RuntimeError:
+                continue
+        return answers
+
+    verdict = judged("06-2", nightly)
+    assert verdict.saw == (
+        "4 questions were asked for, and 2 answers came back.",
+        "4 requests reached the server.",
+    )
+
+
+def test_more_retries_of_the_sdk_are_shown_not_to_help() -> None:
+    def nightly(questions: list[str]) -> list[str]:
+        client = async_client(max_retries=9)
+        return [asyncio.run(ask(client, question)) for question in questions]
+
+    verdict = judged("06-2", nightly)
+    assert "raised RuntimeError: Event loop is closed" in verdict.saw[0]
+    assert verdict.saw[1] == "2 requests reached the server."
+
+
+def test_made_up_answers_are_told_that_the_server_saw_nothing() -> None:
+    verdict = judged("06-2", lambda questions: ["one, two, three"] * len(questions))
+    assert verdict.saw[0] == "4 texts came back, and only 0 were asked of the server."

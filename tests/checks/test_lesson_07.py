@@ -1,0 +1,288 @@
+"""Lesson 07's checks turn down what is wrong for the right reason, and take what is right."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from openai import APIError
+
+from helpers import async_client, blocking_client, check, model
+from helpers.checks import Verdict
+
+Summarise = Callable[[str], Awaitable[str]]
+
+
+def verdict(name: str, answer: object) -> Verdict:
+    async def tried() -> Verdict:
+        async with async_client():  # the shared client belongs to this loop
+            return await check(name, answer)
+
+    return asyncio.run(tried())
+
+
+def turned_down(name: str, answer: object) -> str:
+    seen = verdict(name, answer)
+    assert not seen.passed
+    return seen.saw[0]
+
+
+async def extract_summary(text: str) -> str:
+    if len(text) < 30:
+        return text
+    response = await async_client().chat.completions.create(
+        model=model(),
+        messages=[{"role": "system", "content": "Summarise."}, {"role": "user", "content": text}],
+    )
+    return response.choices[0].message.content or ""
+
+
+async def heading(text: str) -> str:
+    return f"* {await extract_summary(text)}"
+
+
+# --- 07-1: every caller awaits ----------------------------------------------------------------
+
+
+async def repr_of_a_call(texts: list[str]) -> list[str]:
+    return [f"* {extract_summary(text)}" for text in texts]
+
+
+async def nobody_awaits_heading(texts: list[str]) -> list[object]:
+    return [heading(text) for text in texts]
+
+
+async def one_after_another(texts: list[str]) -> list[str]:
+    return [await heading(text) for text in texts]
+
+
+async def as_they_come(texts: list[str]) -> list[str]:
+    return [await done for done in asyncio.as_completed([heading(text) for text in texts])]
+
+
+async def asks_for_the_short_one_too(texts: list[str]) -> list[str]:
+    await extract_summary("A question that nobody asked for.")
+    return await asyncio.gather(*map(heading, texts))
+
+
+async def first_and_last_swapped(texts: list[str]) -> list[str]:
+    first, *rest, last = await asyncio.gather(*map(heading, texts))
+    return [last, *rest, first]
+
+
+async def throws_the_answers_away(texts: list[str]) -> list[str]:
+    await asyncio.gather(*map(heading, texts))
+    return [f"* {text if len(text) < 30 else 'A summary.'}" for text in texts]
+
+
+async def two_at_a_time(texts: list[str]) -> list[str]:
+    places = asyncio.Semaphore(2)
+
+    async def one(text: str) -> str:
+        async with places:
+            return await heading(text)
+
+    return await asyncio.gather(*map(one, texts))
+
+
+async def together(texts: list[str]) -> list[str]:
+    return await asyncio.gather(*map(heading, texts))
+
+
+async def in_a_group(texts: list[str]) -> list[str]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(heading(text)) for text in texts]
+    return [task.result() for task in tasks]
+
+
+@pytest.mark.parametrize(
+    ("answer", "because"),
+    [
+        (repr_of_a_call, "the repr of a call not started"),
+        (nobody_awaits_heading, "heading has become async, and nobody awaits it"),
+        (one_after_another, "came one after another"),
+        (as_they_come, "in the texts' order"),
+        (asks_for_the_short_one_too, "each needs one request"),
+        (first_and_last_swapped, "in another order than their texts"),
+        (throws_the_answers_away, "Heading 1 reads 'A summary.'; the summary of text 1 is"),
+        (two_at_a_time, "At most 2 of the 3 requests were in flight at a time"),
+        (lambda texts: "\n".join(texts), "should return a list of headings"),
+        (lambda texts: texts[:3], "4 texts went in, 3 headings came out"),
+        (lambda texts: [None for _ in texts], "one is None"),
+        (lambda texts: ["", f"* {texts[1]}", "* ", "* x"], "one lacks either"),
+    ],
+)
+def test_headings_are_turned_down(answer: object, because: str) -> None:
+    assert because in turned_down("07-1", answer)
+
+
+async def as_a_tuple(texts: list[str]) -> tuple[str, ...]:
+    return tuple(await together(texts))
+
+
+@pytest.mark.parametrize("answer", [together, in_a_group, as_a_tuple])
+def test_headings_are_accepted(answer: object) -> None:
+    assert verdict("07-1", answer).passed
+
+
+# --- 07-2: what failed is asked again, and nothing else ----------------------------------------
+
+
+def bounded(at_once: int, tries: int) -> Callable[[list[str], Summarise], Awaitable[list[str]]]:
+    async def patiently(parts: list[str], summarise: Summarise) -> list[str]:
+        places = asyncio.Semaphore(at_once)
+
+        async def one(part: str) -> str:
+            async with places:
+                for left in reversed(range(tries)):
+                    try:
+                        return await summarise(part)
+                    except APIError:
+                        if not left:
+                            raise
+            raise AssertionError
+
+        return await asyncio.gather(*map(one, parts))
+
+    return patiently
+
+
+async def starts_over(parts: list[str], summarise: Summarise) -> list[str]:
+    while True:
+        try:
+            return await asyncio.gather(*map(summarise, parts))
+        except APIError:
+            continue
+
+
+async def keeps_the_error(parts: list[str], summarise: Summarise) -> list[str | BaseException]:
+    places = asyncio.Semaphore(3)
+
+    async def one(part: str) -> str:
+        async with places:
+            return await summarise(part)
+
+    return await asyncio.gather(*map(one, parts), return_exceptions=True)
+
+
+async def in_order_of_their_ends(parts: list[str], summarise: Summarise) -> list[str]:
+    runs = [bounded(3, 3)([part], summarise) for part in parts]
+    places = asyncio.Semaphore(3)
+
+    async def one(run: Awaitable[list[str]]) -> str:
+        async with places:
+            return (await run)[0]
+
+    return [await done for done in asyncio.as_completed(map(one, runs))]
+
+
+async def drops_what_failed(parts: list[str], summarise: Summarise) -> list[str]:
+    kept = await keeps_the_error(parts, summarise)
+    return [each for each in kept if isinstance(each, str)]
+
+
+async def never_gives_up(parts: list[str], summarise: Summarise) -> list[str]:
+    return await bounded(3, 1000)(parts, summarise)
+
+
+def in_place_of_the_error(
+    what: object, caught: type[Exception] = APIError
+) -> Callable[[list[str], Summarise], Awaitable[list[object]]]:
+    async def patiently(parts: list[str], summarise: Summarise) -> list[object]:
+        places = asyncio.Semaphore(3)
+
+        async def one(part: str) -> object:
+            async with places:
+                for _ in range(3):
+                    try:
+                        return await summarise(part)
+                    except caught as error:
+                        seen = error
+            return seen if what is APIError else what
+
+        return await asyncio.gather(*map(one, parts))
+
+    return patiently
+
+
+async def leaves_out_what_failed_for_good(parts: list[str], summarise: Summarise) -> list[object]:
+    summaries = await in_place_of_the_error(None)(parts, summarise)
+    return [summary for summary in summaries if summary]
+
+
+async def tries_for_ever(parts: list[str], summarise: Summarise) -> list[str]:
+    places = asyncio.Semaphore(3)
+
+    async def one(part: str) -> str:
+        async with places:
+            while True:
+                try:
+                    return await summarise(part)
+                except Exception:
+                    continue
+
+    return await asyncio.gather(*map(one, parts))
+
+
+async def returns_nothing(parts: list[str], summarise: Summarise) -> None:
+    await bounded(3, 3)(parts, summarise)
+
+
+@pytest.mark.parametrize(
+    ("answer", "because"),
+    [
+        (starts_over, "Only part 4 failed, yet 14 calls asked anew"),
+        (bounded(8, 3), "8 calls were under way at once; 3 are the bound"),
+        (bounded(1, 3), "came one after another"),
+        (bounded(3, 2), "raised APIConnectionError"),
+        (keeps_the_error, "part 4 was tried 1 time, and answers at the third"),
+        (in_order_of_their_ends, "in another order than their parts"),
+        (drops_what_failed, "1 of the 8 summaries are not in the result"),
+        (never_gives_up, "was tried 7 times and more; it should be 3 times"),
+        (returns_nothing, "should return a list of summaries; not None"),
+        (in_place_of_the_error(None), "APIConnectionError; in its place is None"),
+        (in_place_of_the_error(""), "APIConnectionError; in its place is the text ''"),
+        (leaves_out_what_failed_for_good, "APIConnectionError, and the result leaves it out"),
+        (in_place_of_the_error(None, Exception), "APIConnectionError; in its place is None"),
+        (in_place_of_the_error(APIError, Exception), "a ValueError, which no second try mends"),
+        (tries_for_ever, "was tried 7 times and more; it should be 3 times"),
+    ],
+)
+def test_a_book_run_is_turned_down(answer: object, because: str) -> None:
+    assert because in turned_down("07-2", answer)
+
+
+async def in_a_tuple(parts: list[str], summarise: Summarise) -> tuple[str, ...]:
+    return tuple(await bounded(3, 3)(parts, summarise))
+
+
+async def in_a_task_group(parts: list[str], summarise: Summarise) -> list[str]:
+    places = asyncio.Semaphore(3)
+
+    async def one(part: str) -> str:
+        async with places:
+            return (await bounded(1, 3)([part], summarise))[0]
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(part)) for part in parts]
+    return [task.result() for task in tasks]
+
+
+@pytest.mark.parametrize(
+    "answer", [bounded(3, 3), in_a_tuple, in_a_task_group, in_place_of_the_error(APIError)]
+)
+def test_a_book_run_that_asks_again_for_the_failed_part_alone_is_accepted(answer: object) -> None:
+    seen = verdict("07-2", answer)
+    assert seen.passed
+    assert "part 4 three times; at most 3 calls at once" in seen.saw[0]
+
+
+def test_the_server_is_asked_once_for_each_summary() -> None:
+    seen = verdict("07-2", keeps_the_error)
+    assert seen.saw[-1] == "7 requests reached the server."
+
+
+def test_a_blocking_call_awaited_is_told_by_its_error() -> None:
+    async def pays_and_fails(texts: list[str]) -> list[str]:
+        return [await blocking_client().models.list()]  # type: ignore[misc, list-item]
+
+    assert "can't be used in 'await' expression" in turned_down("07-1", pays_and_fails)

@@ -1,0 +1,128 @@
+"""Every lesson keeps the page contract, and each clause of the contract can be broken."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode, v4
+
+from tools import notebooks, page_contract
+
+
+@pytest.mark.parametrize("path", notebooks.paths(), ids=lambda path: path.stem)
+def test_a_lesson_keeps_the_page_contract(path: Path) -> None:
+    assert page_contract.problems(notebooks.read(path)) == []
+
+
+ANSWERS = "".join(
+    f"<details><summary>{answer}</summary>{word}. Because.</details>"
+    for answer, word in (("a", "No"), ("b", "Right"), ("c", "No"))
+)
+QUIZ = f"## Check yourself\n**1. What?**\n{ANSWERS}\n**2. And?**\n{ANSWERS}"
+
+
+def code(id: str, source: str, *outputs: NotebookNode, tags: tuple[str, ...] = ()) -> NotebookNode:
+    metadata: dict[str, object] = {"tags": list(tags)} if tags else {}
+    if "solution" in tags:
+        metadata["jupyter"] = {"source_hidden": True}
+    return v4.new_code_cell(
+        source, id=id, metadata=metadata, outputs=list(outputs), execution_count=1
+    )
+
+
+def prints(text: str) -> NotebookNode:
+    return v4.new_output("stream", name="stdout", text=text)
+
+
+def fails(message: str) -> NotebookNode:
+    return v4.new_output("error", ename="TypeError", evalue=message, traceback=[message])
+
+
+@pytest.fixture
+def page() -> NotebookNode:
+    """The smallest notebook that keeps the contract."""
+
+    def markdown(id: str, source: str) -> NotebookNode:
+        return v4.new_markdown_cell(source, id=id)
+
+    top = "# A title\nYou will be able to do it.\n\n"
+    block = "**Time** 9 minutes · **You need** lesson 01 · **You will** see, try"
+    rest = [code(f"cell-{number}", "print(1)", prints("1\n")) for number in range(6)]
+    cells = [
+        markdown("title", top + block),
+        markdown("predict", "## An idea\n**Predict.** What comes?"),
+        code("broken", "1 + '1'", fails("no"), tags=("raises-exception",)),
+        *rest,
+        code("starter", "x = 1", tags=("exercise",)),
+        code("check-starter", 'await check("09-1", x)', prints("not yet  no"), tags=("check",)),
+        code("solution", "x = 2", tags=("solution",)),
+        code("check-again", 'await check("09-1", x)', prints("passed   yes"), tags=("check",)),
+        v4.new_markdown_cell(QUIZ, id="quiz", metadata={"tags": ["quiz"]}),
+        markdown("recap", "## Recap\n- a\n- b\n- c\n\n**The rule.** Read https://example.org"),
+    ]
+    return notebooks.normalised(v4.new_notebook(cells=cells))
+
+
+def test_a_page_in_order_has_no_problems(page: NotebookNode) -> None:
+    assert page_contract.problems(page) == []
+
+
+def cell(page: NotebookNode, id: str) -> NotebookNode:
+    return next(cell for cell in page.cells if cell.id == id)
+
+
+def set_source(id: str, source: str) -> Callable[[NotebookNode], None]:
+    return lambda page: cell(page, id).update(source=source)
+
+
+def set_outputs(id: str, *outputs: NotebookNode) -> Callable[[NotebookNode], None]:
+    return lambda page: cell(page, id).update(outputs=list(outputs))
+
+
+BREAKS: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
+    "no title": (set_source("title", "A title"), "no title"),
+    "no block": (set_source("title", "# A title\nA sentence."), "**Time**"),
+    "no prediction": (set_source("predict", "## An idea"), "predicted"),
+    "no recap": (set_source("recap", "The end."), "no recap"),
+    "too few points": (set_source("recap", "## Recap\n- a\n\n**R** https://x.org"), "1 points"),
+    "no rule": (set_source("recap", "## Recap\n- a\n- b\n- c\nhttps://x.org"), "bold"),
+    "no link": (set_source("recap", "## Recap\n- a\n- b\n- c\n**R**"), "links"),
+    "hype": (set_source("predict", "**Predict.** It is simply so."), "'simply'"),
+    "a long cell": (set_source("cell-0", "print(1)\n" * 21), "21 lines"),
+    "a cell not run": (lambda page: cell(page, "cell-0").update(execution_count=None), "not run"),
+    "too few cells": (lambda page: page.cells.pop(3), "14 cells"),
+    "a random id": (lambda page: cell(page, "cell-0").update(id="9a8b7c6d"), "readable"),
+    "a folder": (set_outputs("cell-0", prints("/home/ann/x.py")), "a folder: '/home/ann/x.py'"),
+    "a cell's file": (set_outputs("cell-0", prints("ipykernel_12/3.py")), "a folder"),
+    "a key": (set_outputs("cell-0", prints("sk-abcdefgh12345678")), "a key"),
+    "a host": (set_outputs("cell-0", prints("http://llm.example.org/v1")), "a host"),
+    "a port": (set_outputs("cell-0", prints("127.0.0.1:54321")), "a host"),
+    "an error that is not raised": (set_outputs("broken"), "no error is stored"),
+    "an error that is not tagged": (set_outputs("cell-0", fails("oh")), "not tagged"),
+    "a starter that passes": (set_outputs("check-starter", prints("passed   yes")), "09-1"),
+    "a solution that fails": (set_outputs("check-again", prints("not yet  no")), "09-1"),
+    "a pass that would count": (
+        lambda page: cell(page, "check-again").update(id="check-solution"),
+        "must end in check-again",
+    ),
+    "an open solution": (lambda page: cell(page, "solution").metadata.pop("jupyter"), "folded"),
+    "no solution": (lambda page: cell(page, "solution").metadata.pop("tags"), "pair up"),
+    "an untagged check": (
+        lambda page: cell(page, "check-starter").metadata.pop("tags"),
+        "not tagged so",
+    ),
+    "no quiz": (lambda page: cell(page, "quiz").metadata.pop("tags"), "no quiz"),
+    "too few questions": (set_source("quiz", QUIZ.replace("**2.", "**")), "1 questions"),
+    "two right answers": (set_source("quiz", QUIZ.replace("No.", "Right.", 1)), "Question 1"),
+    "a bare verdict": (set_source("quiz", QUIZ.replace("No. Because.", "No. ", 1)), "Question 1"),
+    "backticks in HTML": (set_source("quiz", QUIZ.replace("Because", "`x`", 1)), "backticks"),
+    "not in the stored form": (lambda page: page.metadata.update(author="me"), "stored form"),
+}
+
+
+@pytest.mark.parametrize(("break_it", "says"), BREAKS.values(), ids=BREAKS)
+def test_a_broken_page_is_told_so(
+    page: NotebookNode, break_it: Callable[[NotebookNode], None], says: str
+) -> None:
+    break_it(page)
+    assert any(says in problem for problem in page_contract.problems(page))

@@ -1,0 +1,104 @@
+"""Refreshing: nothing of the machine is stored, and what says the same stays."""
+
+from pathlib import Path
+
+import pytest
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode, v4
+
+from tools import notebooks
+from tools.refresh import refreshed
+
+
+def a_notebook(*sources: str) -> NotebookNode:
+    cells = [v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(sources)]
+    return v4.new_notebook(cells=cells, metadata={"author": "me"})
+
+
+def test_a_second_refresh_changes_nothing_although_addresses_and_pictures_vary(
+    tmp_path: Path,
+) -> None:
+    varying = (
+        "import os\nobject()",
+        "from IPython.display import Image\n"
+        "display(Image(data=b'\\x89PNG\\r\\n\\x1a\\n' + os.urandom(64), format='png'))",
+        "import warnings\nwarnings.warn('careful')",
+    )
+    once = refreshed(a_notebook(*varying), tmp_path)
+    twice = refreshed(once, tmp_path)
+    assert notebooks.text(once) == notebooks.text(twice)
+    renewed = refreshed(once, tmp_path, pictures=True)
+    assert notebooks.text(renewed) != notebooks.text(once)
+
+
+def test_an_output_that_says_something_else_is_renewed(tmp_path: Path) -> None:
+    once = refreshed(a_notebook("1 + 1"), tmp_path)
+    once.cells[0].outputs[0].data["text/plain"] = "3"
+    assert refreshed(once, tmp_path).cells[0].outputs[0].data["text/plain"] == "2"
+
+
+def test_a_traceback_that_quotes_other_source_is_renewed(tmp_path: Path) -> None:
+    tagged = a_notebook("1 / 0  # as before")
+    tagged.cells[0].metadata["tags"] = ["raises-exception"]
+    once = refreshed(tagged, tmp_path)
+    once.cells[0].source = "1 / 0  # as now"
+    (error,) = refreshed(once, tmp_path).cells[0].outputs
+    assert "as now" in "".join(error.traceback)
+
+
+def test_the_stored_form_keeps_ids_counts_from_one_and_names_no_machine(tmp_path: Path) -> None:
+    source = "import warnings\nwarnings.warn('careful')"
+    stored = refreshed(a_notebook("x = 1", source), tmp_path)
+    assert stored.metadata == notebooks.METADATA
+    assert [cell.id for cell in stored.cells] == ["cell-0", "cell-1"]
+    assert [cell.execution_count for cell in stored.cells] == [1, 2]
+    assert stored.cells[1].outputs[0].text.startswith("<cell>:2: UserWarning: careful")
+
+
+def test_a_traceback_names_installed_files_from_site_packages_on() -> None:
+    home = "File \x1b[32m~/venv/lib/python3.11/site-packages/openai/_base_client.py:7\x1b[39m"
+    away = "File \x1b[32mC:\\venv\\Lib\\site-packages\\openai\\_base_client.py:7\x1b[39m"
+    notebook = a_notebook("x")
+    notebook.cells[0].outputs = [
+        v4.new_output("error", ename="E", evalue="", traceback=[home, away])
+    ]
+    lines = notebooks.normalised(notebook).cells[0].outputs[0].traceback
+    assert lines[0] == "File \x1b[32m…/site-packages/openai/_base_client.py:7\x1b[39m"
+    assert lines[1] == "File \x1b[32m…/site-packages\\openai\\_base_client.py:7\x1b[39m"
+
+
+def test_a_live_widget_is_not_stored() -> None:
+    notebook = a_notebook("x")
+    data = {notebooks.WIDGET: {"model_id": "1"}}
+    notebook.cells[0].outputs = [v4.new_output("display_data", data=data)]
+    assert notebooks.normalised(notebook).cells[0].outputs == []
+
+
+def test_a_picture_keeps_the_size_at_which_it_is_shown() -> None:
+    notebook = a_notebook("x")
+    sizes = {"image/png": {"width": 800, "height": 200}}
+    picture = v4.new_output(
+        "display_data", data={"image/png": "aGk="}, metadata={**sizes, "transient": {"a": 1}}
+    )
+    notebook.cells[0].outputs = [picture]
+    assert notebooks.normalised(notebook).cells[0].outputs[0].metadata == sizes
+
+
+def test_an_error_that_is_not_tagged_stops_the_refresh(tmp_path: Path) -> None:
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        refreshed(a_notebook("1 / 0"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("<a object at 0x7f8ee3f93990>", "<a object at 0x7f8ee3f00000>", True),
+        ("/tmp/ipykernel_12/345.py:3: W", "C:\\T\\ipykernel_9/8.py:3: W", True),
+        ("/tmp/ipykernel_12/345.py:3: W", "/tmp/ipykernel_12/345.py:4: W", False),
+        ("<time>0.3 s</time>", "<time>0.4 s</time>", True),
+        ("0.3 s", "0.4 s", False),
+        ("0x12", "0x13", False),
+    ],
+)
+def test_only_what_varies_by_nature_is_passed_over(one: str, other: str, same: bool) -> None:
+    assert (notebooks.sanitised(one) == notebooks.sanitised(other)) is same

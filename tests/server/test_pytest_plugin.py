@@ -1,0 +1,79 @@
+"""The fixture for other people's tests, in a project of theirs."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from helpers.pytest_plugin import MockOpenAI
+
+ROOT = Path(__file__).parents[2]
+
+THEIR_TEST = """
+import openai
+
+def test_my_code_tries_again(mock_openai):
+    mock_openai.fail("503; retry-after=0.01", times=2)
+    client = openai.OpenAI(base_url=mock_openai.base_url, api_key="any", max_retries=2)
+    answer = client.chat.completions.create(
+        model="any", messages=[{"role": "user", "content": "hello"}]
+    )
+    assert answer.choices[0].message.content
+    assert [seen.status for seen in mock_openai.requests()] == [503, 503, 200]
+
+def test_each_test_begins_as_new(mock_openai):
+    assert mock_openai.requests() == []
+    assert mock_openai.http.get("/mock/faults").json()["waiting"] == []
+
+def test_without_any_settings_in_my_code(mock_openai_env):
+    openai.OpenAI().models.list()
+    assert len(mock_openai_env.requests()) == 1
+    assert mock_openai_env.peak_in_flight() == 1
+"""
+
+THEIR_CONFTEST = """
+import pytest
+
+@pytest.fixture(scope="session")
+def mock_openai_options():
+    return ["--pace", "0", "--models", "any"]
+"""
+
+
+def test_it_works_in_a_project_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(THEIR_TEST)
+    (tmp_path / "conftest.py").write_text(THEIR_CONFTEST)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    options = ["-q", "-p", "no:cacheprovider", "-p", "helpers.pytest_plugin"]
+    # The plugin is loaded by its path, whether or not this checkout is what pip installed.
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def test_the_package_declares_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "helpers.pytest_plugin" in project["entry-points"]["pytest11"].values()
+
+
+def test_a_wrong_order_is_told_at_once(mock_openai: MockOpenAI) -> None:
+    with pytest.raises(ValueError, match="no fault 'explode'"):
+        mock_openai.fail("explode")
+    with pytest.raises(ValueError, match="no limit 'speed'"):
+        mock_openai.limit(speed=1)

@@ -1,0 +1,71 @@
+"""A notebook can limit the mock server, for as long as a block lasts."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+from openai import InternalServerError, RateLimitError
+
+from helpers import blocking_client, model, server_limits
+from helpers.endpoint import Endpoint
+
+
+def ask(_: int = 0) -> str:
+    client = blocking_client(max_retries=0)
+    answer = client.chat.completions.create(
+        model=model(), messages=[{"role": "user", "content": "Say hello."}], max_tokens=2
+    )
+    return answer.choices[0].finish_reason
+
+
+def test_requests_above_the_limit_are_refused_inside_the_block_and_only_there() -> None:
+    with server_limits(requests=2, period=600):
+        assert [ask(), ask()] == ["length", "length"]
+        with pytest.raises(RateLimitError):
+            ask()
+    assert ask() == "length"
+
+
+def test_requests_above_max_concurrent_queue_at_the_server() -> None:
+    def seconds_for_four() -> float:
+        start = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ask, range(4)))
+        return time.monotonic() - start
+
+    alone = time.monotonic()
+    ask()
+    alone = time.monotonic() - alone
+    with server_limits(max_concurrent=1):
+        assert seconds_for_four() > 2 * alone
+
+
+def test_requests_above_max_queue_are_refused() -> None:
+    with (
+        server_limits(max_concurrent=1, max_queue=0),
+        ThreadPoolExecutor(4) as pool,
+        pytest.raises(InternalServerError, match="overloaded"),
+    ):
+        list(pool.map(ask, range(4)))
+
+
+def test_limits_of_before_come_back_also_after_an_error() -> None:
+    with server_limits(requests=1000), pytest.raises(ZeroDivisionError), server_limits(requests=1):
+        raise ZeroDivisionError
+    assert [ask(), ask()] == ["length", "length"]
+
+
+def test_a_limit_that_is_none_is_refused_by_the_server() -> None:
+    with pytest.raises(httpx2.HTTPStatusError), server_limits(max_concurrent=0):
+        pass
+
+
+def test_on_another_endpoint_it_says_so_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = Endpoint("http://127.0.0.1:9/v1", "EMPTY", "m", "the environment", keeps_journal=False)
+    monkeypatch.setattr("helpers.controls.endpoint", lambda: real)
+    with server_limits(max_concurrent=1):
+        pass
+    assert "sets its own limits" in capsys.readouterr().out

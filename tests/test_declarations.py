@@ -1,0 +1,64 @@
+"""What the project needs is declared once, and every way of setting it up agrees."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+README = (ROOT / "README.md").read_text("utf-8")
+PINS = [
+    line
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+def declared(*extras: str) -> dict[str, Requirement]:
+    lines = [*PROJECT["dependencies"]]
+    for extra in extras:
+        lines += PROJECT["optional-dependencies"][extra]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+def test_the_packages_that_the_course_is_about_are_direct_dependencies() -> None:
+    assert {"jupyterlab", "openai", "nest-asyncio", "ipywidgets"} <= declared().keys()
+    assert {"nbval", "pytest"} <= declared("test").keys()
+
+
+def test_the_conda_environment_names_python_pip_and_this_package_only() -> None:
+    text = (ROOT / "environment.yml").read_text("utf-8")
+    entries = re.findall(r"^ +- (.+)$", text, re.MULTILINE)
+    python = f"python{PROJECT['requires-python']}"
+    assert entries == ["conda-forge", python, "pip", "pip:", "-e ."]
+    assert re.search(r"^name: awaited$", text, re.MULTILINE)
+
+
+def test_every_pin_is_exact_and_names_no_place() -> None:
+    for line in PINS:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line), line
+    assert len(PINS) == len({canonicalize_name(line.split("==")[0]) for line in PINS})
+
+
+def test_every_declared_package_is_pinned_to_a_version_it_allows() -> None:
+    pins = {canonicalize_name(name): v for name, v in (line.split("==") for line in PINS)}
+    extras = PROJECT["optional-dependencies"]
+    for name, requirement in declared(*extras).items():
+        assert name in pins, f"{name} is declared and not pinned: run `make constraints`"
+        assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]}"
+
+
+def test_the_readme_shows_the_three_ways_to_set_up() -> None:
+    assert "make lab" in README
+    assert "conda env create -f environment.yml" in README
+    assert "conda activate awaited" in README
+    assert "pip install -c constraints.txt -e ." in README
+    assert "make test" in README
+
+
+def test_the_readme_asks_for_the_python_that_the_package_asks_for() -> None:
+    assert PROJECT["requires-python"] == ">=3.11"
+    assert "Python 3.11" in README

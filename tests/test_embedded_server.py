@@ -1,0 +1,150 @@
+"""The embedded mock server: a child of its kernel, which it neither outlives nor shares."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from helpers import clients, endpoint, observe
+
+KERNEL = """
+from helpers.endpoint import endpoint
+print(endpoint().base_url, flush=True)
+{then}
+"""
+WAIT = "import sys; sys.stdin.read()"
+GONE_WITHIN = 2.0
+"""Seconds, as promised to whoever kills a kernel."""
+
+
+def a_kernel(then: str = WAIT) -> subprocess.Popen[str]:
+    """Start a process that uses the embedded server and then waits."""
+    return subprocess.Popen(
+        [sys.executable, "-c", KERNEL.format(then=then)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def its_server(kernel: subprocess.Popen[str]) -> str:
+    assert kernel.stdout is not None
+    return kernel.stdout.readline().strip()
+
+
+def answers(base_url: str) -> bool:
+    try:
+        headers = {"Authorization": "Bearer any"}
+        return httpx2.get(f"{base_url}/models", headers=headers).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def seconds_until_gone(base_url: str) -> float:
+    start = time.monotonic()
+    while answers(base_url):
+        if time.monotonic() - start > 3 * GONE_WITHIN:
+            pytest.fail("The server outlived its kernel.")
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL", "SIGINT"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_the_server_goes_with_its_kernel_whatever_the_signal(how: str) -> None:
+    with a_kernel() as kernel:
+        base_url = its_server(kernel)
+        assert answers(base_url)
+        kernel.send_signal(getattr(signal, how))
+        kernel.wait()
+    assert seconds_until_gone(base_url) < GONE_WITHIN
+
+
+def test_the_server_goes_when_its_kernel_ends_by_itself() -> None:
+    with a_kernel(then="") as kernel:
+        base_url = its_server(kernel)
+        kernel.wait()
+    assert seconds_until_gone(base_url) < GONE_WITHIN
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_lives_on_does_not_keep_the_server() -> None:
+    fork = "import os, time\nif os.fork() == 0:\n    time.sleep(30)\n    os._exit(0)\n"
+    with a_kernel(then=fork + WAIT) as kernel:
+        base_url = its_server(kernel)
+        kernel.kill()
+        try:
+            assert seconds_until_gone(base_url) < GONE_WITHIN
+        finally:
+            subprocess.run(["pkill", "-f", "time.sleep.30."], check=False)
+        assert kernel.stdout is not None
+        kernel.stdout.close()
+
+
+def test_two_kernels_have_a_server_each() -> None:
+    with a_kernel() as one, a_kernel() as other:
+        addresses = its_server(one), its_server(other)
+        assert len(set(addresses)) == 2
+        assert all(answers(address) for address in addresses)
+        one.kill()
+        other.kill()
+
+
+def test_an_interrupt_of_the_kernels_group_leaves_the_server_alone() -> None:
+    place = endpoint.endpoint()
+    server = endpoint._server
+    assert server is not None
+    assert server._process is not None
+    if sys.platform != "win32":
+        assert os.getpgid(server._process.pid) != os.getpgid(0)
+    assert answers(place.base_url)
+
+
+def test_a_server_that_died_is_started_again_with_a_word_and_on_its_port(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = clients.blocking_client(max_retries=0)
+    server = endpoint._server
+    assert server is not None
+    assert server._process is not None
+    server._process.kill()
+    server._process.wait()
+    assert observe.requests_seen() == 0
+    said = capsys.readouterr().err
+    assert "The mock server had stopped" in said
+    assert "journal starts empty" in said
+    assert list(before.models.list()), "a client made before still finds it"
+
+
+def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_server", None)
+    monkeypatch.setenv("MOCK_PACE", "fast")
+    with pytest.raises(endpoint.EndpointError, match=r"did not start.*fast.*mock_server"):
+        endpoint.endpoint()
+
+
+def test_a_file_beside_the_notebook_is_not_what_the_server_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    with a_kernel() as kernel:
+        assert answers(its_server(kernel))
+        kernel.kill()
+
+
+def test_a_proxy_set_for_the_outside_does_not_get_loopback_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "intranet.example")
+    endpoint._keep_loopback_off_the_proxy()
+    assert list(clients.blocking_client(max_retries=0).models.list())
+    assert os.environ["NO_PROXY"] == "intranet.example,127.0.0.1"
