@@ -1,0 +1,1 @@
+"""Measurements: each compares things in one run. Nothing here is part of the tests."""
