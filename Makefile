@@ -12,8 +12,9 @@ DECLARED := pyproject.toml constraints.txt
 lab: $(VENV)/lab.done        ## open the course in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
+# Three workers, although two cores: the tests mostly wait for answers that come at their pace.
 test: $(VENV)/dev.done       ## unit tests, and every notebook's stored output against a fresh run
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3
 
 lint: $(VENV)/dev.done       ## style and types, notebooks included
 	$(BIN)/ruff check .

@@ -43,9 +43,9 @@ def test_a_closed_client_is_made_anew() -> None:
 
 
 def test_on_a_mock_server_requests_carry_the_kernels_tag_beside_your_headers() -> None:
-    client = blocking_client(default_headers={"x-mine": "1"})
-    assert client.default_headers["x-mock-client"] == CLIENT_TAG
-    assert client.default_headers["x-mine"] == "1"
+    with blocking_client(default_headers={"x-mine": "1"}) as client:
+        assert client.default_headers["x-mock-client"] == CLIENT_TAG
+        assert client.default_headers["x-mine"] == "1"
 
 
 def test_the_model_answers() -> None:

@@ -12,10 +12,10 @@ from helpers.endpoint import Endpoint
 
 
 def ask(_: int = 0) -> str:
-    client = blocking_client(max_retries=0)
-    answer = client.chat.completions.create(
-        model=model(), messages=[{"role": "user", "content": "Say hello."}], max_tokens=2
-    )
+    with blocking_client(max_retries=0) as client:
+        answer = client.chat.completions.create(
+            model=model(), messages=[{"role": "user", "content": "Say hello."}], max_tokens=2
+        )
     return answer.choices[0].finish_reason
 
 

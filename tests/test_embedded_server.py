@@ -108,17 +108,17 @@ def test_an_interrupt_of_the_kernels_group_leaves_the_server_alone() -> None:
 def test_a_server_that_died_is_started_again_with_a_word_and_on_its_port(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = clients.blocking_client(max_retries=0)
-    server = endpoint._server
-    assert server is not None
-    assert server._process is not None
-    server._process.kill()
-    server._process.wait()
-    assert observe.requests_seen() == 0
-    said = capsys.readouterr().err
-    assert "The mock server had stopped" in said
-    assert "journal starts empty" in said
-    assert list(before.models.list()), "a client made before still finds it"
+    with clients.blocking_client(max_retries=0) as before:
+        server = endpoint._server
+        assert server is not None
+        assert server._process is not None
+        server._process.kill()
+        server._process.wait()
+        assert observe.requests_seen() == 0
+        said = capsys.readouterr().err
+        assert "The mock server had stopped" in said
+        assert "journal starts empty" in said
+        assert list(before.models.list()), "a client made before still finds it"
 
 
 def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,5 +146,6 @@ def test_a_proxy_set_for_the_outside_does_not_get_loopback_requests(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "intranet.example")
     endpoint._keep_loopback_off_the_proxy()
-    assert list(clients.blocking_client(max_retries=0).models.list())
+    with clients.blocking_client(max_retries=0) as client:
+        assert list(client.models.list())
     assert os.environ["NO_PROXY"] == "intranet.example,127.0.0.1"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from openai import APIStatusError, OpenAI
@@ -12,8 +13,11 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def client(real_server: RealServer) -> OpenAI:
-    return OpenAI(base_url=real_server.base_url, api_key=real_server.api_key, max_retries=0)
+def client(real_server: RealServer) -> Iterator[OpenAI]:
+    with OpenAI(
+        base_url=real_server.base_url, api_key=real_server.api_key, max_retries=0
+    ) as client:
+        yield client
 
 
 def test_it_streams_an_answer_and_stops_at_the_ceiling(
@@ -35,8 +39,10 @@ def test_it_lists_its_model(client: OpenAI, real_server: RealServer) -> None:
 
 
 def test_it_refuses_a_wrong_key(real_server: RealServer) -> None:
-    stranger = OpenAI(base_url=real_server.base_url, api_key="wrong", max_retries=0)
-    with pytest.raises(APIStatusError, match="Invalid API Key"):
+    with (
+        OpenAI(base_url=real_server.base_url, api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(APIStatusError, match="Invalid API Key"),
+    ):
         stranger.chat.completions.create(
             model=real_server.model, messages=[{"role": "user", "content": "Hello"}]
         )

@@ -16,10 +16,10 @@ import openai
 
 def test_my_code_tries_again(mock_openai):
     mock_openai.fail("503; retry-after=0.01", times=2)
-    client = openai.OpenAI(base_url=mock_openai.base_url, api_key="any", max_retries=2)
-    answer = client.chat.completions.create(
-        model="any", messages=[{"role": "user", "content": "hello"}]
-    )
+    with openai.OpenAI(base_url=mock_openai.base_url, api_key="any", max_retries=2) as client:
+        answer = client.chat.completions.create(
+            model="any", messages=[{"role": "user", "content": "hello"}]
+        )
     assert answer.choices[0].message.content
     assert [seen.status for seen in mock_openai.requests()] == [503, 503, 200]
 
