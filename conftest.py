@@ -34,5 +34,6 @@ class _Shares(LoadFileScheduling):
         return nodeid if "test_run_all_shows" in nodeid else super()._split_scope(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)  # the slow extras run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     return _Shares(config, log)
