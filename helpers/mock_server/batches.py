@@ -114,12 +114,19 @@ async def create(call: Call, state: State) -> Answer:
         raise errors.missing("completion_window")
     if window != "24h":
         raise errors.unsupported_value("completion_window", window, ("24h",))
-    files.kept(file, state)
+    if files.kept(file, state).purpose != "batch":
+        raise ApiError(
+            400,
+            f"The file '{file}' was uploaded for another purpose; a batch takes one whose purpose "
+            "is 'batch'.",
+            param="input_file_id",
+            code="invalid_value",
+        )
     batch = Batch(
         id=f"batch_{secrets.token_hex(16)}",
         endpoint=endpoint,
         input_file=file,
-        metadata=fields.optional_object(body, "metadata"),
+        metadata=fields.metadata(body) or None,
         created=int(time.time()),
     )
     state.batches.put(batch.id, batch)
@@ -166,7 +173,11 @@ async def _work(batch: Batch, state: State) -> None:
     step = state.pace.first * state.pace.dial
     await asyncio.sleep(step)
     file = state.files.get(batch.input_file)
-    lines, batch.problems = _read(file.content if file else b"", batch.endpoint)
+    if file is None:
+        batch.problems = [_problem("file_not_found", "The batch input file is gone.", None)]
+        lines: list[dict[str, Any]] = []
+    else:
+        lines, batch.problems = _read(file.content, batch.endpoint)
     if batch.status == "cancelling":
         batch.enter("cancelled")
         return

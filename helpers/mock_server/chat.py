@@ -103,7 +103,9 @@ def read(call: Call, state: State) -> Request:
         conversation=_conversation(roles, texts),
         wanted=Wanted(
             tools=offered,
-            choice=tools.read_choice(choice, offered, _chosen_name(choice)),
+            choice=tools.read_choice(
+                choice, offered, _chosen_name(choice), "tool_choice.function.name"
+            ),
             parallel=parallel is not False,
             as_json=as_json,
             schema=schema,

@@ -28,7 +28,6 @@ class Request:
     limits: Limits
     logprobs: int | None
     echo: bool
-    suffix: str
     stream: bool
     include_usage: bool
     pace: Pace
@@ -42,8 +41,8 @@ def create(call: Call, state: State) -> Answer:
         for prompt in request.prompts
         for number in range(request.n)
     ]
-    written = sum(len(choice.pieces) for choice in choices)
     prompted = sum(tokens.count(prompt) for prompt in request.prompts)
+    written = sum(len(choice.pieces) for choice in choices)
     if request.stream:
         return Stream(
             _events(request, choices, prompted),
@@ -57,13 +56,13 @@ def create(call: Call, state: State) -> Answer:
         "choices": [
             {
                 "index": at,
-                "text": choice.text + request.suffix,
+                "text": choice.text,
                 "logprobs": _logprobs(request, choice.pieces, 0),
                 "finish_reason": choice.finish,
             }
             for at, choice in enumerate(choices)
         ],
-        "usage": chat.usage(prompted, written),
+        "usage": _usage(request, choices, prompted),
     }
     return whole(
         body,
@@ -98,6 +97,7 @@ def read(call: Call, state: State) -> Request:
     fields.number(body, "temperature", least=0, most=2)
     fields.number(body, "top_p", least=0, most=1)
     fields.integer(body, "seed")
+    fields.string(body, "suffix")
     return Request(
         model=model,
         prompts=_read_prompts(body),
@@ -105,7 +105,6 @@ def read(call: Call, state: State) -> Request:
         limits=generation.read_limits(body, most, pace.tokens),
         logprobs=fields.integer(body, "logprobs", least=0, most=MAX_LOGPROBS),
         echo=fields.boolean(body, "echo"),
-        suffix=fields.string(body, "suffix") or "",
         stream=stream,
         include_usage=options is not None and fields.boolean(options, "include_usage"),
         pace=pace,
@@ -167,6 +166,12 @@ def _head(request: Request) -> dict[str, Any]:
     }
 
 
+def _usage(request: Request, choices: list[Written], prompted: int) -> dict[str, Any]:
+    written = sum(len(choice.pieces) for choice in choices)
+    # What is echoed was not written.
+    return chat.usage(prompted, written - (request.n * prompted if request.echo else 0))
+
+
 def _logprobs(request: Request, pieces: list[str], first: int) -> dict[str, Any] | None:
     if request.logprobs is None:
         return None
@@ -203,9 +208,8 @@ def _events(request: Request, choices: list[Written], prompted: int) -> Iterator
                 piece = choice.pieces[turn]
                 yield turn, 1, chunk(at, piece, _logprobs(request, [piece], turn), None)
     for at, choice in enumerate(choices):
-        yield last, 0, chunk(at, request.suffix, None, choice.finish)
+        yield last, 0, chunk(at, "", None, choice.finish)
     if request.include_usage:
-        written = sum(len(choice.pieces) for choice in choices)
-        spent = {**head, "choices": [], "usage": chat.usage(prompted, written)}
+        spent = {**head, "choices": [], "usage": _usage(request, choices, prompted)}
         yield last, 0, b"data: " + dump(spent) + b"\n\n"
     yield last, 0, chat.DONE

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -19,12 +19,16 @@ from helpers.mock_server.pacing import changed
 from helpers.mock_server.state import State
 
 Control: TypeAlias = Callable[[Call, State], Awaitable[Any]]
+"""Returns a JSON value, or its bytes."""
 
 MAX_SETTLE = 600.0
 """The longest wait for requests to end, in seconds."""
 
 MAX_BEHIND = 10_000
 """Live events that may wait for a slow reader; then it is told that it lost some."""
+
+A_STRETCH = 10_000
+"""Token times that are written out in one go: some 5 ms of work."""
 
 MAX_CONTROL_BODY = 1024 * 1024
 
@@ -49,7 +53,8 @@ class Panel:
                 body=await read_body(receive, MAX_CONTROL_BODY),
                 query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
             )
-            body = dump(await control(call, self._state))
+            found = await control(call, self._state)
+            body = found if isinstance(found, bytes) else dump(found)
         except ApiError as error:
             await send_error(error, send)
             return
@@ -60,11 +65,15 @@ class Panel:
 
 async def send_error(error: ApiError, send: Send) -> None:
     """Answer a control request with an error."""
-    await _send(error.status, dump(error.body()), send)
+    more = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await _send(error.status, dump(error.body()), send, more)
 
 
-async def _send(status: int, body: bytes, send: Send) -> None:
+async def _send(
+    status: int, body: bytes, send: Send, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     headers = [
+        *more,
         (b"content-type", JSON_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"x-mock-server", b"awaited"),
@@ -92,7 +101,23 @@ async def read_journal(call: Call, state: State) -> Any:
     settle = min(_query_number(call, "settle", 0.0), MAX_SETTLE)
     if settle > 0:
         await state.journal.settle(settle, after, client)
-    return state.journal.as_json(after, client)
+    return await in_pieces(state.journal.head(), state.journal.requests(after, client))
+
+
+async def in_pieces(head: dict[str, Any], records: list[Record]) -> bytes:
+    """Return the journal as JSON; others may run meanwhile.
+
+    A full one, with a million token times, takes the better part of a second, and all streams
+    would stand still for it.
+    """
+    texts, since = [], 0
+    for record in records:
+        texts.append(dump(record.as_json()))
+        since += 1 + len(record.tokens)
+        if since > A_STRETCH:
+            await asyncio.sleep(0)
+            since = 0
+    return dump({**head, "requests": []})[:-2] + b",".join(texts) + b"]}"
 
 
 async def reset_journal(call: Call, state: State) -> Any:
@@ -220,6 +245,9 @@ class Live:
         self._journal = state.journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "GET":
+            await send_error(errors.wrong_method(scope["method"], scope["path"], "GET"), send)
+            return
         wanted = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("client")
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         lost = 0

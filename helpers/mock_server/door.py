@@ -76,9 +76,9 @@ class Door:
             fault = wanted_fault(call, state, record.retry)
             if fault is not None:
                 record.fault = fault.name
-                refusal = faults.refusal(fault, call)
+                refusal = faults.refusal(fault)
                 if refusal is not None:
-                    return refusal
+                    return replace(refusal, model=faults.model_of(call))
                 if fault.needs_wide_character:
                     call = replace(call, appendix=faults.NOTE)
                 if fault.name == "not-sse":
@@ -134,15 +134,12 @@ def wanted_fault(call: Call, state: State, retry: int) -> Fault | None:
     """
     text = call.headers.get("x-mock-fault")
     if text is None:
-        fault = state.orders.take(call) if state.orders.waiting else None
-    else:
-        try:
-            fault = faults.parse(text)
-        except ValueError as problem:
-            raise ApiError(400, str(problem), param="x-mock-fault") from None
-    if fault is not None and fault.tries is not None and retry >= fault.tries:
-        return None
-    return fault
+        return state.orders.take(call, retry) if state.orders.waiting else None
+    try:
+        fault = faults.parse(text)
+    except ValueError as problem:
+        raise ApiError(400, str(problem), param="x-mock-fault") from None
+    return fault if fault.meets(retry) else None
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

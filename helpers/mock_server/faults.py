@@ -38,6 +38,10 @@ class Fault:
         """Whether the reply must have a character of more than one byte."""
         return self.name == "split-utf8"
 
+    def meets(self, retry: int) -> bool:
+        """Whether it is for this try of a request, 0 for the first."""
+        return self.tries is None or retry < self.tries
+
 
 # --- the kinds --------------------------------------------------------------------------------
 
@@ -86,7 +90,7 @@ KINDS: dict[str, str] = {
 """Every fault and what it does; in brackets what holds where nothing is said."""
 
 
-def refusal(fault: Fault, call: Call) -> Answer | None:
+def refusal(fault: Fault) -> Whole | None:
     """Return the answer of a fault that does not look at the request, None for other faults."""
     if fault.name in _STATUS:
         status, kind, code, message = _STATUS[fault.name]
@@ -409,14 +413,16 @@ class Orders:
             raise ApiError(400, f"{self.MAX} faults wait already. Clear them: DELETE /mock/faults.")
         self.waiting.append(order)
 
-    def take(self, call: Call) -> Fault | None:
-        """Return the fault for a call, if one waits for it, and count it off."""
+    def take(self, call: Call, retry: int) -> Fault | None:
+        """Return the fault for this try of a call, if one waits for it, and count it off."""
         for order in self.waiting:
+            if not order.fault.meets(retry):
+                continue
             if order.client is not None and order.client != call.headers.get("x-mock-client"):
                 continue
             if order.path is not None and order.path != call.path:
                 continue
-            if order.model is not None and order.model != _model(call):
+            if order.model is not None and order.model != model_of(call):
                 continue
             order.left -= 1
             if order.left <= 0:
@@ -425,9 +431,11 @@ class Orders:
         return None
 
 
-def _model(call: Call) -> Any:
+def model_of(call: Call) -> str | None:
+    """Return the model that a call names, whether the rest of it can be read or not."""
     try:
         body = json.loads(call.body)
     except (ValueError, RecursionError):
         return None
-    return body.get("model") if isinstance(body, dict) else None
+    model = body.get("model") if isinstance(body, dict) else None
+    return model if isinstance(model, str) else None

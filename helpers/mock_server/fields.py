@@ -102,6 +102,38 @@ def optional_object(body: dict[str, Any], name: str) -> dict[str, Any] | None:
     return value
 
 
+MAX_METADATA = 16, 64, 512
+"""Pairs, characters of a name, characters of a value, as at OpenAI."""
+
+
+def metadata(body: dict[str, Any]) -> dict[str, str]:
+    """Return the `metadata` field; empty where it is absent or null."""
+    found = optional_object(body, "metadata") or {}
+    pairs, name_length, value_length = MAX_METADATA
+    if len(found) > pairs:
+        raise errors.ApiError(
+            400,
+            f"Invalid 'metadata': too many properties. Expected an object with at most {pairs} "
+            f"properties, but got an object with {len(found)} properties instead.",
+            param="metadata",
+            code="object_above_max_properties",
+        )
+    for name, value in found.items():
+        where = f"metadata.{name[:name_length]}"
+        if not isinstance(value, str):
+            raise errors.wrong_type(where, "a string", value)
+        for kind, text, most in (("name", name, name_length), ("value", value, value_length)):
+            if len(text) > most:
+                raise errors.ApiError(
+                    400,
+                    f"Invalid '{where}': {kind} too long. Expected at most {most} characters, "
+                    f"but got {len(text)} instead.",
+                    param=where,
+                    code="string_above_max_length",
+                )
+    return found
+
+
 def boolean(body: dict[str, Any], name: str) -> bool:
     """Return a field that is true or false; false where it is absent or null."""
     value = body.get(name)

@@ -13,6 +13,8 @@ from helpers.mock_server.state import State
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MAX_PAGE = 10_000
+MAX_NAME = 255
+"""Characters kept of a file's name: as many as common file systems allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def upload(call: Call, state: State) -> Answer:
 
 def keep(state: State, name: str, purpose: str, content: bytes) -> File:
     """Keep a file and return it."""
-    file = File(f"file-{secrets.token_hex(12)}", name, purpose, content, int(time.time()))
+    file = File(
+        f"file-{secrets.token_hex(12)}", name[:MAX_NAME], purpose, content, int(time.time())
+    )
     state.files.put(file.id, file, len(content))
     return file
 

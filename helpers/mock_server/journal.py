@@ -175,14 +175,13 @@ class Journal:
         self.dropped = 0
         self.peak_in_flight = len(self._running)
 
-    def as_json(self, after: int = 0, client: str | None = None) -> dict[str, Any]:
-        """Return the journal, or a stretch of it, as a JSON value."""
+    def head(self) -> dict[str, Any]:
+        """Return what it tells beside the requests, as a JSON value."""
         return {
             "clock": time.monotonic(),
             "latest": self.latest,
             "peak_in_flight": self.peak_in_flight,
             "dropped": self.dropped,
-            "requests": [record.as_json() for record in self.requests(after, client)],
         }
 
     def _make_room(self) -> None:

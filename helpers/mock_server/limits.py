@@ -58,7 +58,7 @@ class RateLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = Rate()
         self._clock = clock
-        self._spent: OrderedDict[str, tuple[_Bucket | None, _Bucket | None]] = OrderedDict()
+        self._spent: OrderedDict[int, tuple[_Bucket | None, _Bucket | None]] = OrderedDict()
 
     def set(self, rate: Rate) -> None:
         """Use other limits from now on; all budgets are full again."""
@@ -117,14 +117,16 @@ class RateLimiter:
         return self._headers(requests_left, tokens_left, now)
 
     def _buckets(self, key: str, now: float) -> tuple[_Bucket | None, _Bucket | None]:
-        found = self._spent.pop(key, None)
+        # By its hash: a client may send keys of any length, and ten thousand are remembered.
+        mark = hash(key)
+        found = self._spent.pop(mark, None)
         if found is None:
             rate = self.rate
             found = (
                 None if rate.requests is None else _Bucket(rate.requests, rate.period, now),
                 None if rate.tokens is None else _Bucket(rate.tokens, rate.period, now),
             )
-        self._spent[key] = found
+        self._spent[mark] = found
         if len(self._spent) > MAX_KEYS:
             self._spent.popitem(last=False)
         return found

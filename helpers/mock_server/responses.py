@@ -10,7 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from helpers.mock_server import chat, errors, fields, generation, models, talk, tokens, tools
+from helpers.mock_server import (
+    chat,
+    errors,
+    fields,
+    files,
+    generation,
+    models,
+    talk,
+    tokens,
+    tools,
+)
 from helpers.mock_server.answers import Answer, Call, Event, Stream, dump, whole
 from helpers.mock_server.errors import ApiError
 from helpers.mock_server.pacing import NO_DELAY, Pace
@@ -29,6 +39,12 @@ HOSTED_TOOLS = (
     "mcp",
 )
 """Tools that would run on OpenAI's side. They are taken, and never called."""
+
+MAX_PAGE = 100
+"""Input items listed at once, as at OpenAI."""
+
+TOKEN_BYTES = 64
+"""What a token of a reply takes in memory: a string of its own, and its place in a list."""
 
 ROLES = ("user", "assistant", "system", "developer")
 
@@ -62,6 +78,8 @@ class Made:
     said: Said
     item_ids: tuple[str, ...]
     started: float
+    size: int
+    """Bytes of text that it keeps in memory, roughly."""
     cancelled: bool = False
 
     @property
@@ -84,20 +102,22 @@ def create(call: Call, state: State) -> Answer:
             for _ in range(max(1, len(said.calls)))
         ),
         started=time.monotonic(),
+        size=len(call.body)
+        + sum(len(text) for _, text in request.said_before)
+        + TOKEN_BYTES * said.tokens,
     )
     keep = body.get("store") is not False
-    size = len(call.body) + sum(len(text) for _, text in request.said_before)
     if made.background:
         if not keep:
             raise ApiError(
                 400, "Background responses require 'store' to be true.", param="background"
             )
-        state.responses.put(made.id, made, size)
+        state.responses.put(made.id, made, made.size)
     if fields.boolean(body, "stream"):
 
         def finished() -> None:
             if keep and not made.background:
-                state.responses.put(made.id, made, size)
+                state.responses.put(made.id, made, made.size)
 
         return Stream(
             _counted(_events(made), finished),
@@ -111,7 +131,7 @@ def create(call: Call, state: State) -> Answer:
             _response(made, "queued"), model=request.model, prompt_tokens=request.input_tokens
         )
     if keep:
-        state.responses.put(made.id, made, size)
+        state.responses.put(made.id, made, made.size)
     return whole(
         _response(made, _final(made)),
         pace=request.pace,
@@ -153,7 +173,7 @@ def cancel(call: Call, state: State) -> Answer:
         raise ApiError(400, "Cannot cancel a synchronous response.")
     if _status(made) in ("queued", "in_progress"):
         made = replace(made, cancelled=True)
-        state.responses.put(made.id, made, len(made.request.conversation.prompt))
+        state.responses.put(made.id, made, made.size)
     return whole(_response(made, _status(made)), model=made.request.model)
 
 
@@ -162,15 +182,7 @@ def input_items(call: Call, state: State) -> Answer:
     items = _kept(call, state).request.items
     if call.query.get("order") != "asc":
         items = items[::-1]
-    return whole(
-        {
-            "object": "list",
-            "data": items,
-            "first_id": items[0]["id"] if items else None,
-            "last_id": items[-1]["id"] if items else None,
-            "has_more": False,
-        }
-    )
+    return whole(files.page(items, call, MAX_PAGE))
 
 
 def _kept(call: Call, state: State) -> Made:
@@ -250,7 +262,7 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
         ),
         wanted=Wanted(
             tools=offered,
-            choice=tools.read_choice(choice, offered, _chosen_name(choice)),
+            choice=tools.read_choice(choice, offered, _chosen_name(choice), "tool_choice.name"),
             parallel=parallel is not False,
             as_json=as_json,
             schema=schema,
@@ -270,7 +282,7 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
             "instructions": instructions,
             "max_output_tokens": most,
             "max_tool_calls": fields.integer(body, "max_tool_calls", least=1),
-            "metadata": _metadata(body),
+            "metadata": fields.metadata(body),
             "parallel_tool_calls": parallel is not False,
             "previous_response_id": previous,
             "prompt_cache_key": fields.string(body, "prompt_cache_key"),
@@ -356,14 +368,6 @@ def _message_item(role: str, text: str) -> dict[str, Any]:
         "role": role,
         "content": [content],
     }
-
-
-def _metadata(body: dict[str, Any]) -> dict[str, str]:
-    found = fields.optional_object(body, "metadata") or {}
-    for key, value in found.items():
-        if not isinstance(value, str):
-            raise errors.wrong_type(f"metadata.{key}", "a string", value)
-    return found
 
 
 def _read_format(
@@ -454,7 +458,7 @@ def _response(made: Made, status: str) -> dict[str, Any]:
         "id": made.id,
         "object": "response",
         "created_at": made.created,
-        "completed_at": int(time.time()) if status == "completed" else None,
+        "completed_at": _completed_at(made) if status == "completed" else None,
         "status": status,
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
@@ -463,6 +467,11 @@ def _response(made: Made, status: str) -> dict[str, Any]:
         "usage": _usage(request.input_tokens, said.tokens) if ended else None,
         **request.repeated,
     }
+
+
+def _completed_at(made: Made) -> int:
+    """Return when its last token was due: the same each time it is told."""
+    return made.created + int(made.request.pace.total(made.said.tokens))
 
 
 def _usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import socket
 import stat
 import sys
@@ -33,6 +34,10 @@ HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"connection: close\r\ncontent-length: 0\r\n\r\n"
 )
+
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+"""A client that offers HTTP/2 (`curl --http2`) goes on in HTTP/1.1 where nobody takes it up, but
+httptools stops reading there, and the body would be lost. So it does not get to see the offer."""
 
 PARENT_POLL = 0.5
 """Seconds between two looks at whether the parent still lives."""
@@ -66,6 +71,9 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
 
         def data_received(self, data: bytes) -> None:
             before = self.in_head, self.messages
+            if self.in_head and UPGRADE.search(data):
+                start, blank, rest = data.partition(b"\r\n\r\n")
+                data = UPGRADE.sub(b"\r\nx-upgrade:", start) + blank + rest
             super().data_received(data)
             # Only what lies wholly within a head is counted: never a body that came along.
             if self.in_head and before == (True, self.messages):

@@ -171,8 +171,10 @@ def read_tool(value: Any, where: str) -> Tool:
     return Tool(name, description or "", parameters or {})
 
 
-def read_choice(value: Any, tools: tuple[Tool, ...], named: Any) -> Choice:
-    """Return what a request says about calling; `named` is the name in a `tool_choice` object.
+def read_choice(value: Any, tools: tuple[Tool, ...], named: Any, where: str) -> Choice:
+    """Return what a request says about calling.
+
+    `named` is the name in a `tool_choice` object, `where` the place it has there.
 
     Raises:
         ApiError: it names no tool of the request's, or cannot be read.
@@ -192,6 +194,10 @@ def read_choice(value: Any, tools: tuple[Tool, ...], named: Any) -> Choice:
         return Choice(value)
     if not isinstance(value, dict):
         raise errors.wrong_type("tool_choice", "a string or an object", value)
+    if not isinstance(value.get("type"), str):
+        raise errors.missing("tool_choice.type")
+    if value["type"] == "function" and not isinstance(named, str):
+        raise errors.missing(where)
     if not isinstance(named, str):
         return Choice("required")
     if named not in [tool.name for tool in tools]:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from helpers.mock_server.control import A_STRETCH, in_pieces
 from helpers.mock_server.journal import Journal
 from helpers.observe import Request
 from helpers.pytest_plugin import MockOpenAI
@@ -285,6 +286,28 @@ def test_what_a_client_chose_is_kept_only_in_part(
     assert len(seen["path"]) == len(seen["client"]) == 200
 
 
+def test_others_run_while_a_long_journal_is_written_out() -> None:
+    journal = Journal()
+    for _ in range(20):
+        record = journal.open("POST", "/v1/chat/completions", None, 0)
+        journal.token(record, A_STRETCH)
+        journal.close(record, "finished")
+
+    async def rounds() -> tuple[int, bytes]:
+        count = 0
+        writing = asyncio.ensure_future(in_pieces(journal.head(), journal.requests()))
+        while not writing.done():
+            await asyncio.sleep(0)
+            count += 1
+        return count, await writing
+
+    count, written = asyncio.run(rounds())
+    assert count > 10
+    found = json.loads(written)
+    assert [len(request["tokens"]) for request in found["requests"]] == [A_STRETCH] * 20
+    assert found["latest"] == 20
+
+
 # --- live -------------------------------------------------------------------------------------
 
 
@@ -324,6 +347,12 @@ def test_the_live_journal_can_be_kept_to_one_client(
         for tag in ("bob", "ada"):
             http.get("/models", headers={"x-mock-client": tag})
         assert next(read_live(lines))[1]["client"] == "ada"
+
+
+def test_the_live_journal_is_only_read(mock_openai: MockOpenAI) -> None:
+    for method in ("HEAD", "POST"):
+        answer = mock_openai.http.request(method, "/mock/journal/events")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
 
 
 def test_a_live_reader_that_leaves_is_forgotten(mock_openai: MockOpenAI) -> None:

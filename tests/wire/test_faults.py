@@ -115,6 +115,27 @@ def test_an_order_waits_for_the_request_that_it_names(sdk: Door, mock_openai: Mo
         sdk.run(lambda client: client.embeddings.create(model="mock-embed", input="a"))
 
 
+def test_an_order_for_first_tries_waits_for_one(sdk: Door, mock_openai: MockOpenAI) -> None:
+    mock_openai.fail("503; tries=1")
+    sdk.run(
+        lambda client: client.chat.completions.create(
+            **ask(), extra_headers={"x-stainless-retry-count": "1"}
+        )
+    )
+    with pytest.raises(openai.InternalServerError):
+        sdk.run(lambda client: client.chat.completions.create(**ask()))
+
+
+def test_the_journal_names_the_model_of_a_call_that_failed(
+    sdk: Door, mock_openai: MockOpenAI
+) -> None:
+    mock_openai.fail("500")
+    with pytest.raises(openai.InternalServerError):
+        sdk.run(lambda client: client.chat.completions.create(**ask()))
+    (seen,) = mock_openai.requests()
+    assert (seen.model, seen.status) == ("mock-chat", 500)
+
+
 def test_orders_can_be_taken_back(http: httpx2.Client, mock_openai: MockOpenAI) -> None:
     mock_openai.fail("500", times=9)
     assert mock_openai.http.get("/mock/faults").json()["waiting"][0]["times"] == 9

@@ -129,6 +129,9 @@ def test_several_prompts_give_several_choices_echoed(http: httpx2.Client) -> Non
         "logprobs": 2,
     }
     found = strictly(Completion, http.post("/completions", json=request).content)
+    assert found.usage.completion_tokens == sum(
+        len(choice.logprobs.tokens) - 2 for choice in found.choices
+    ), "an echo is not written anew"
     assert [choice.index for choice in found.choices] == [0, 1, 2, 3]
     assert [choice.text[:4] for choice in found.choices] == ["One?", "One?", "Two?", "Two?"]
     for choice in found.choices:
@@ -287,3 +290,35 @@ def test_batches_are_listed_newest_first(client: OpenAI) -> None:
     assert [batch.id for batch in client.batches.list()] == [second.id, first.id]
     with pytest.raises(openai.NotFoundError):
         client.batches.retrieve("batch_none")
+
+
+def test_a_batch_takes_no_file_of_another_purpose(client: OpenAI) -> None:
+    file = client.files.create(file=("notes.jsonl", b"{}"), purpose="user_data")
+    with pytest.raises(openai.BadRequestError, match="another purpose"):
+        client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+
+
+def test_a_batch_whose_file_is_deleted_says_so(client: OpenAI, mock_openai: MockOpenAI) -> None:
+    mock_openai.pace(1.0, first=0.2)
+    batch = begun(client, line(1))
+    client.files.delete(batch.input_file_id)
+    ended = finished(client, batch)
+    assert ended.errors is not None
+    assert ended.errors.data is not None
+    assert (ended.status, ended.errors.data[0].code) == ("failed", "file_not_found")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{str(number): "" for number in range(17)}, {"n" * 65: "short"}, {"name": "v" * 513}],
+)
+def test_metadata_has_its_bounds(client: OpenAI, metadata: dict[str, str]) -> None:
+    with pytest.raises(openai.BadRequestError, match="metadata"):
+        client.responses.create(model="mock-chat", input="Hello", metadata=metadata)
+
+
+def test_a_files_name_is_kept_up_to_a_length(client: OpenAI) -> None:
+    file = client.files.create(file=("x" * 5000 + ".jsonl", b"{}"), purpose="batch")
+    assert len(file.filename) == 255

@@ -205,6 +205,20 @@ def test_the_input_of_a_response_can_be_listed(client: OpenAI) -> None:
     assert item.content[0].text == ASK["input"]  # type: ignore[union-attr]
 
 
+def test_the_input_is_listed_in_pages(client: OpenAI) -> None:
+    said = [{"role": "user", "content": str(number)} for number in range(5)]
+    first = client.responses.create(model="mock-chat", input=said)  # type: ignore[arg-type]
+    page = client.responses.input_items.list(first.id, limit=2, order="asc")
+    assert [item.content[0].text for item in page.data] == ["0", "1"]  # type: ignore[union-attr]
+    assert [item.content[0].text for item in page] == list("01234")  # type: ignore[union-attr]
+
+
+def test_when_it_was_completed_does_not_change(client: OpenAI) -> None:
+    first = client.responses.create(**ASK)
+    time.sleep(1.1)  # it is told in whole seconds
+    assert client.responses.retrieve(first.id).completed_at == first.completed_at
+
+
 def test_an_unknown_response_is_not_found(sdk: Door) -> None:
     with pytest.raises(openai.NotFoundError, match="resp_none"):
         sdk.run(lambda client: client.responses.retrieve("resp_none"))
