@@ -44,6 +44,8 @@ class Request:
     """Requests under way when this one arrived, itself included."""
     started: float | None = None
     """When its turn came: later than `arrived` where it had to queue at the server."""
+    request_id: str = ""
+    """What the client hears: its answer's `x-request-id`."""
 
     def __str__(self) -> str:
         of = f" of {self.tokens_planned}" if self._cut_short() else ""
@@ -238,6 +240,7 @@ def _request(record: Mapping[str, Any], offset: float) -> Request:
         tokens_planned=record["tokens_planned"],
         in_flight=record["in_flight"],
         started=here(record["started"]),
+        request_id=record["request_id"],
     )
 
 

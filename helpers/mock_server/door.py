@@ -211,7 +211,7 @@ def head(
     lines = [
         (b"content-type", content_type.encode()),
         (b"x-mock-server", b"awaited"),
-        (b"x-request-id", b"req_%032x" % record.id),
+        (b"x-request-id", record.request_id.encode()),
         (b"openai-processing-ms", b"%d" % passed),
         (b"openai-version", b"2020-10-01"),
     ]

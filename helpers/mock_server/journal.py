@@ -45,10 +45,16 @@ class Record:
     tokens_sent: int = 0
     tokens_planned: int | None = None
 
+    @property
+    def request_id(self) -> str:
+        """What the client hears: its answer's `x-request-id`."""
+        return f"req_{self.id:032x}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the record as a JSON value."""
         return {
             "id": self.id,
+            "request_id": self.request_id,
             "client": self.client,
             "method": self.method,
             "path": self.path,

@@ -84,6 +84,11 @@ class Column:
     def running(self) -> bool:
         return self._outcome == "running"
 
+    @property
+    def request_names(self) -> tuple[str, ...]:
+        """What the server called its requests, as far as it answered them."""
+        return tuple(self._counter.names)
+
     def facts(self) -> Answer:
         ended = time.monotonic() if self._ended is None else self._ended
         return Answer(

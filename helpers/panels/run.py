@@ -23,9 +23,12 @@ from helpers.timelines.show import in_ipython
 class Answers(Mapping[str, Answer]):
     """What came of each column, by its name. `timeline(answers)` draws their requests."""
 
-    def __init__(self, answers: tuple[Answer, ...], recording: Recording) -> None:
+    def __init__(
+        self, answers: tuple[Answer, ...], recording: Recording, senders: Mapping[str, str]
+    ) -> None:
         self._answers = {answer.name: answer for answer in answers}
         self._recording = recording
+        self._senders = senders
 
     def __getitem__(self, name: str) -> Answer:
         return self._answers[name]
@@ -40,6 +43,11 @@ class Answers(Mapping[str, Answer]):
     def requests(self) -> tuple[Request, ...]:
         """The requests of all columns, as the server saw them."""
         return self._recording.requests
+
+    @property
+    def senders(self) -> Mapping[str, str]:
+        """The name of the column that sent a request, by what the server called the request."""
+        return self._senders
 
     @property
     def heartbeat(self) -> Heartbeat | None:
@@ -110,7 +118,8 @@ async def side_by_side(
         _show(answers)
     if any(column.interrupted for column in running):
         raise KeyboardInterrupt
-    return Answers(answers, recording)
+    senders = {name: column.name for column in running for name in column.request_names}
+    return Answers(answers, recording, senders)
 
 
 async def _watch(

@@ -1,5 +1,5 @@
-"""Counts the requests that a stretch of code sends, on any endpoint and with any of the SDK's
-clients: the SDK logs each try, in the context of the code that caused it."""
+"""Counts and names the requests that a stretch of code sends, on any endpoint and with any of the
+SDK's clients: the SDK logs each try, in the context of the code that caused it."""
 
 import logging
 import threading
@@ -9,18 +9,23 @@ from contextvars import ContextVar
 
 _LOGGER = logging.getLogger("openai._base_client")
 _SENDING = "Sending HTTP Request"
+_ANSWERED = "request_id: %s"
 _lock = threading.Lock()
 _listeners = 0
 _level_before = logging.NOTSET
 
 
 class Counter:
-    """How many requests have been sent so far, retries included."""
+    """How many requests have been sent so far, retries included; and what the server called them.
 
-    __slots__ = ("sent",)
+    A server names a request in its answer's head, so one that never had an answer is not named.
+    """
+
+    __slots__ = ("names", "sent")
 
     def __init__(self) -> None:
         self.sent = 0
+        self.names: list[str] = []
 
 
 _counter: ContextVar[Counter | None] = ContextVar("requests_sent", default=None)
@@ -59,6 +64,8 @@ class _Reader(logging.Filter):
         counter = _counter.get()
         if counter is not None and str(record.msg).startswith(_SENDING):
             counter.sent += 1
+        elif counter is not None and record.msg == _ANSWERED and isinstance(record.args, tuple):
+            counter.names.extend(str(name) for name in record.args if name)
         return record.levelno >= self.shown_from
 
 

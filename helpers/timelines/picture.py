@@ -27,6 +27,9 @@ INK = "#24292f"
 FAINT = "#8a9099"
 WAITING = "#d3d8de"
 QUEUED = "#fdfdfb"
+SENDER = 18
+"""Letters of a column's name on a lane: some more than "event loop", and the lanes stay wide."""
+
 FELT = 0.005
 """Seconds in the queue from which they are drawn: less is the server's own bookkeeping."""
 
@@ -402,14 +405,23 @@ def _how(request: Request) -> str:
 
 
 def _labels(run: "Run") -> list[str]:
-    """Number the lanes; say where each went when they differ, and which are retries."""
+    """Name each lane for the column that sent it, else number it; say where it went when they
+    differ, and whether it is a retry."""
     paths = {_short(request.path) for request in run.requests}
+    senders = [_sender(request, run) for request in run.requests]
     labels = []
-    for number, request in enumerate(run.requests, 1):
+    for number, (request, sender) in enumerate(zip(run.requests, senders, strict=True), 1):
         parts = [_short(request.path)] if len(paths) > 1 else []
         parts += [f"retry {request.retry}"] if request.retry else []
-        labels.append("  ".join([*parts, str(number)]))
+        parts += [sender] if sender else []
+        parts += [] if sender and senders.count(sender) == 1 else [str(number)]
+        labels.append("  ".join(parts))
     return labels
+
+
+def _sender(request: Request, run: "Run") -> str:
+    name = run.senders.get(request.request_id, "")
+    return name if len(name) <= SENDER else f"{name[: SENDER - 1]}…"
 
 
 def _short(path: str) -> str:

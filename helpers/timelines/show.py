@@ -2,8 +2,8 @@
 
 import base64
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +33,8 @@ class Run:
     requests: tuple[Request, ...]
     heartbeat: Heartbeat | None = None
     """None where nobody listened to the loop."""
+    senders: Mapping[str, str] = field(default_factory=dict)
+    """What the columns are called that sent the requests, by `request_id`."""
 
     @property
     def freezes(self) -> tuple[Freeze, ...]:
@@ -184,7 +186,8 @@ def timeline(
       that starts for each with its first request. Underscores become spaces; a trailing one, as in
       `async_=…`, goes away.
 
-    A lane shows the wait for the first token, each token, and how it ended; above 24 requests lanes
+    A lane shows the wait for the first token, each token, and how it ended; it bears its column's
+    name where there is one. Above 24 requests lanes
     get thin, above 150 they become one picture of how many waited and how many received. On an
     endpoint without a journal it says so in one line and draws nothing.
 
@@ -226,7 +229,8 @@ def _run(name: str, source: Any, heartbeat: Heartbeat | None = None) -> Run:
     if not all(isinstance(request, Request) for request in requests):
         odd = next(r for r in requests if not isinstance(r, Request))
         raise TypeError(f"A timeline shows requests from journal(); this is {type(odd).__name__}.")
-    return Run(name, tuple(sorted(requests, key=lambda r: (r.arrived, r.id))), heartbeat)
+    in_order = tuple(sorted(requests, key=lambda r: (r.arrived, r.id)))
+    return Run(name, in_order, heartbeat, getattr(source, "senders", {}))
 
 
 def _drawable(run: Run) -> bool:

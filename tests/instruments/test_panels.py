@@ -97,6 +97,18 @@ def test_in_a_thread_a_blocking_column_holds_up_nobody() -> None:
     assert max(one.arrived, other.arrived) < min(one.ended, other.ended)  # type: ignore[type-var]
 
 
+def test_a_timeline_of_columns_names_each_lane_for_the_column_that_sent_it() -> None:
+    async def twice(messages: Any) -> str:
+        return await whole(messages) + await whole(messages)
+
+    answers = run(QUESTION, in_thread=True, once=blocking, twice=twice)
+    figure = timeline(answers).figure()
+    lanes = next(part for part in figure.axes if part.get_label() == "lanes")
+    names = sorted(label.get_text() for label in lanes.get_yticklabels())
+    assert names in (["once", "twice  2", "twice  3"], ["once", "twice  1", "twice  3"])
+    assert {request.request_id for request in answers.requests} == set(answers.senders)
+
+
 def test_an_error_ends_its_own_column_alone() -> None:
     def fails(messages: Any) -> Iterator[str]:
         yield "so far"
