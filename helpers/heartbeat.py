@@ -44,7 +44,7 @@ class Heartbeat:
             await something()
         print(beat)                    # "The event loop never froze."
 
-    `beat.freezes` holds every stretch of `threshold` seconds or more, oldest first;
+    `beat.freezes` holds every stretch that made a beat `threshold` seconds late, oldest first;
     `beat.longest_freeze` is the longest in seconds (0.0 for none). With `where=True` a second
     thread looks at the loop's thread while it is late, and each freeze names the line it stood at:
     yours, if any is on the stack. The text form holds no times and no number: a busy machine
@@ -75,13 +75,6 @@ class Heartbeat:
     def longest_freeze(self) -> float:
         """Seconds of the longest freeze so far; 0.0 when the loop never froze."""
         return max((freeze.seconds for freeze in self._freezes), default=0.0)
-
-    def seconds_frozen(self, start: float, end: float) -> float:
-        """Return how long in all, between two moments, the loop was more than a beat late.
-
-        Stretches too short for a freeze count too: at a fast pace a whole call may be one.
-        """
-        return sum(max(0.0, min(end, late[1]) - max(start, late[0])) for late in self._lags)
 
     def seconds_still(self, start: float, end: float) -> float:
         """Return the longest that the loop stood still at a stretch, between two moments."""

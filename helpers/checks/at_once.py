@@ -1,9 +1,43 @@
-"""What several lessons ask of an answer: all requests at once, and a loop that stays free."""
+"""What several lessons ask of an answer: its whole text, all at once, and a loop left free."""
+
+import re
 
 from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call
 from helpers.clients import blocking_client, model
 from helpers.heartbeat import Heartbeat
 from helpers.observe import Request, peak_in_flight
+
+PRINTED_FORM = re.compile(r"(ChatCompletion|ChatCompletionMessage|Choice|\[Choice)\(")
+"""How `str()` of an answer, or of a part that its text stands in, begins."""
+
+WHOSE = {"ChatCompletion": "answer", "ChatCompletionMessage": "message"}
+"""What the lesson calls the others, a choice and the list of them, is a choice."""
+
+
+def expect_no_printed_form(call: str, text: str) -> None:
+    """Make sure that the text is not what `str()` makes of an object that holds it.
+
+    Raises:
+        NotYet: it is.
+    """
+    begins = PRINTED_FORM.match(text)
+    if begins:
+        whose = WHOSE.get(begins[1], "choice")
+        form = f'"{begins[0]}…"'
+        raise NotYet(f"{call} returned the {whose}'s printed form, {form}, not its text.")
+
+
+def expect_the_answer(call: str, question: str, text: str, gave: str = "returned") -> None:
+    """Make sure that the text is the mock server's whole answer to the question.
+
+    Raises:
+        NotYet: it is a part of it, or another text.
+    """
+    whole = whole_answer(question)
+    if text != whole and text in whole:
+        raise NotYet(f"The text has {len(text)} characters; the answer has {len(whole)}.")
+    if text != whole:
+        raise NotYet(f"{call} {gave} {describe(text)}, which is not the answer.")
 
 
 async def texts_at_once(trial: Trial, questions: list[str]) -> str:

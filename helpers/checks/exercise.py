@@ -46,7 +46,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         word = "passed" if self.passed else "not yet"
-        lines = [f"{word:<9}{self.saw[0]}", *(f"{'':<9}{line}" for line in self.saw[1:])]
+        first, *more = "\n".join(self.saw).split("\n")
+        lines = [f"{word:<9}{first}", *(f"{'':<9}{line}" for line in more)]
         if not self.passed:
             lines.append(f'{"hint":<9}hint("{self.name}")')
         return "\n".join(lines)
@@ -133,9 +134,7 @@ class Trial:
         except NotYet:  # from a judge's own function around the answer
             raise
         except Exception as error:
-            what = f"{call} raised {type(error).__name__}: {error}"
-            _let_go(error)
-            raise NotYet(what) from None
+            raise _raised(call, error) from None
         self._results.append(result)
         return result
 
@@ -154,9 +153,7 @@ class Trial:
             if awaited:
                 result = await result
         except Exception as error:
-            what = f"{call} raised {type(error).__name__}: {error}"
-            _let_go(error)
-            raise NotYet(what) from None
+            raise _raised(call, error) from None
         self._results.append(result)
         if not awaited:
             if isinstance(result, AsyncIterator):
@@ -179,20 +176,21 @@ class Trial:
         try:
             result = self.answer(*arguments)
         except Exception as error:
-            what = f"{call} raised {type(error).__name__}: {error}"
-            _let_go(error)
-            raise NotYet(what) from None
+            raise _raised(call, error) from None
         self._results.append(result)
         if inspect.isawaitable(result):
             raise NotYet(f"{call} returned {describe(result)}; plain code cannot await it.")
         return result
 
     def close(self) -> None:
-        """Close the coroutines among the results, so that none warns when it is dropped later."""
+        """Close the coroutines and futures among the results, so that none complains later."""
         for result in self._results:
             for item in result if isinstance(result, list | tuple | set) else (result,):
                 if inspect.iscoroutine(item):
                     item.close()
+                elif isinstance(item, asyncio.Future):
+                    item.add_done_callback(lambda one: one.cancelled() or one.exception())
+                    item.cancel()
 
     def _run_plainly(self, arguments: tuple[object, ...]) -> Any:
         result = self.answer(*arguments)
@@ -205,13 +203,12 @@ async def judge(exercise: Exercise, answer: object) -> Verdict:
     with (
         warnings.catch_warnings(),
         _tasks_started() as started,
-        _break_off_after(exercise.time_limit + GRACE),
+        _break_off_after(exercise.time_limit + GRACE, started),
     ):
         # The verdict says what was forgotten; Python's own warning would come at a random moment.
         warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
         try:
-            async with asyncio.timeout(exercise.time_limit):
-                saw: list[str] = [await exercise.judge(trial)]
+            saw: list[str] = [await _within(exercise.time_limit, exercise.judge(trial))]
             passed = True
         except NotYet as verdict:
             passed, saw = False, [str(verdict)]
@@ -226,7 +223,9 @@ async def judge(exercise: Exercise, answer: object) -> Verdict:
             # that happens to run, and fails there. Collected now, it starts a task of ours; later
             # it would complain under a cell that has nothing to do with it.
             gc.collect()
-            await _end_tasks(started)
+            stubborn = await _end_tasks(started)
+    if stubborn:
+        saw.append(f"{count(stubborn, 'task')} of it cannot be cancelled, and may run on.")
     if not trial.sees_requests:
         saw.append("This endpoint keeps no journal: judged by results alone.")
     elif not passed:
@@ -257,7 +256,11 @@ def describe(value: object) -> str:
 
 def describe_call(function: Any, arguments: tuple[object, ...]) -> str:
     """Return the call as one would write it, long arguments cut short."""
-    return f"{_name(function)}({', '.join(shorten(repr(argument)) for argument in arguments)})"
+    shown = (
+        _name(argument) if inspect.isroutine(argument) else shorten(repr(argument))
+        for argument in arguments
+    )
+    return f"{_name(function)}({', '.join(shown)})"
 
 
 def _name(function: Any) -> str:
@@ -272,6 +275,22 @@ def shorten(text: str, most: int = 40) -> str:
 def _starts_at_once(function: Any) -> bool:
     """Whether a call runs the body: not so for `async def` and for async generators."""
     return not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function))
+
+
+CLOSED = "client has been closed"
+"""In the words of the SDK's error about one."""
+
+
+def _raised(call: str, error: Exception) -> NotYet:
+    """Return the verdict on an answer that raised an error."""
+    said = f"{call} raised {type(error).__name__}: {error}"
+    if CLOSED in said:
+        said += (
+            "\nThe lesson shares one client, and `async with` or close() ended it."
+            "\nMake one of your own, async_client(max_retries=2), and run the first cell again."
+        )
+    _let_go(error)
+    return NotYet(said)
 
 
 def _let_go(error: BaseException) -> None:
@@ -318,11 +337,43 @@ def _plain_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> A
     return asyncio.Task(work, loop=loop, **options)
 
 
-async def _end_tasks(tasks: Tasks) -> None:
-    left = [task for task in tasks if not task.done()]
+async def _within(seconds: float, work: Awaitable[str]) -> str:
+    """Return what comes of `work`, which need not obey when it is cancelled.
+
+    Raises:
+        TimeoutError: nothing came of it in time.
+    """
+    interrupts: list[KeyboardInterrupt] = []
+
+    async def guarded() -> str:
+        try:
+            return await work
+        except KeyboardInterrupt as interrupt:
+            # Out of a task of its own, it would end the event loop and the kernel with it.
+            interrupts.append(interrupt)
+            return ""
+
+    task = asyncio.ensure_future(guarded())
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            await _end_tasks({task})
+    if interrupts:
+        raise interrupts[0]
+    if not task.done() or task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
+async def _end_tasks(tasks: Tasks) -> int:
+    """Cancel the tasks that are not done; return how many are not done even then."""
+    left = {task for task in tasks if not task.done()}
     for task in left:
         task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+    if left:
+        _, left = await asyncio.wait(left, timeout=GRACE)
+    return len(left)
 
 
 class _HeldTheLoop(BaseException):
@@ -330,18 +381,24 @@ class _HeldTheLoop(BaseException):
 
 
 @contextmanager
-def _break_off_after(seconds: float) -> Iterator[None]:
-    """Raise `_HeldTheLoop` in code that still holds the loop after so many seconds.
+def _break_off_after(seconds: float, started: Tasks) -> Iterator[None]:
+    """Raise `_HeldTheLoop` in a task of these that still holds the loop after so many seconds.
 
-    It needs an alarm signal, so on Windows, and off the main thread, it does nothing.
+    It needs an alarm signal: on Windows, and off the main thread, it can only say what is wrong.
     """
     on_main_thread = threading.current_thread() is threading.main_thread()
     if not hasattr(signal, "SIGALRM") or not on_main_thread:
-        yield
+        alarm = threading.Timer(seconds + GRACE, print, ["It holds the event loop: interrupt it."])
+        alarm.daemon = True
+        alarm.start()
+        try:
+            yield
+        finally:
+            alarm.cancel()
         return
 
     def ring(*_: object) -> None:
-        if asyncio.current_task() is not None:  # else the loop is at rest, and must not be harmed
+        if asyncio.current_task() in started:  # no other task, and no loop at rest, is to be harmed
             raise _HeldTheLoop
 
     before = signal.signal(signal.SIGALRM, ring)

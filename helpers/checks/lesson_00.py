@@ -1,18 +1,10 @@
 """Judges the exercises of lesson 00: the text of an answer, and its price."""
 
-import re
-
-from helpers.checks.at_once import whole_answer
+from helpers.checks.at_once import expect_no_printed_form, expect_the_answer
 from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call, register
 from helpers.checks.usage import text_and_tokens
 
 QUESTION = "What is the capital of France?"
-
-PRINTED_FORM = re.compile(r"(ChatCompletion|ChatCompletionMessage|Choice|\[Choice)\(")
-"""How `str()` of an answer, or of a part that its text stands in, begins."""
-
-WHOSE = {"ChatCompletion": "answer", "ChatCompletionMessage": "message"}
-"""What the lesson calls the others, a choice and the list of them, is a choice."""
 
 
 @register(
@@ -29,11 +21,11 @@ async def the_text_of_an_answer(trial: Trial) -> str:
     call = describe_call(trial.answer, (QUESTION,))
     if not isinstance(text, str):
         raise NotYet(f"{call} returned {describe(text)}, where its text was wanted.")
-    _expect_no_printed_form(call, text)
+    expect_no_printed_form(call, text)
     if trial.sees_requests:
         if not trial.requests:
             raise NotYet(f"{call} returned a text without asking the server.")
-        _expect_the_answer(call, text)
+        expect_the_answer(call, QUESTION, text)
         sent = trial.requests[-1].tokens_sent
         return f"{count(len(trial.requests), 'request')}; {sent} tokens came back as text."
     return "The answer came back as text."
@@ -51,7 +43,7 @@ async def text_and_tokens_of_one_answer(trial: Trial) -> str:
     """`ask_and_count(text)` returns the text and the tokens written, and pays for them once."""
     text, tokens = await text_and_tokens(trial, QUESTION)
     call = describe_call(trial.answer, (QUESTION,))
-    _expect_no_printed_form(call, text)
+    expect_no_printed_form(call, text)
     if not trial.sees_requests:
         return "A text and a number came back."
     requests = trial.requests
@@ -61,31 +53,5 @@ async def text_and_tokens_of_one_answer(trial: Trial) -> str:
         raise NotYet(f"One question was asked and paid for {len(requests)} times.")
     if tokens != requests[0].tokens_sent:
         raise NotYet(f"It says {tokens} tokens; the model wrote {requests[0].tokens_sent}.")
-    _expect_the_answer(call, text)
+    expect_the_answer(call, QUESTION, text)
     return f"1 request; it says {tokens} tokens, and the model wrote {tokens}."
-
-
-def _expect_no_printed_form(call: str, text: str) -> None:
-    """Make sure that the text is not what `str()` makes of an object that holds it.
-
-    Raises:
-        NotYet: it is.
-    """
-    begins = PRINTED_FORM.match(text)
-    if begins:
-        whose = WHOSE.get(begins[1], "choice")
-        form = f'"{begins[0]}…"'
-        raise NotYet(f"{call} returned the {whose}'s printed form, {form}, not its text.")
-
-
-def _expect_the_answer(call: str, text: str) -> None:
-    """Make sure that the text is the mock server's whole answer to the question.
-
-    Raises:
-        NotYet: it is a part of it, or another text.
-    """
-    whole = whole_answer(QUESTION)
-    if text != whole and text in whole:
-        raise NotYet(f"The text has {len(text)} characters; the answer has {len(whole)}.")
-    if text != whole:
-        raise NotYet(f"{call} returned {describe(text)}, which is not the answer.")

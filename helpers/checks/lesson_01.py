@@ -1,7 +1,7 @@
 """Judges the exercises of lesson 01: the usage of a stream, and a free event loop."""
 
-from helpers.checks.at_once import texts_at_once, whole_answer
-from helpers.checks.exercise import NotYet, Trial, count, register
+from helpers.checks.at_once import expect_the_answer, texts_at_once
+from helpers.checks.exercise import NotYet, Trial, count, describe_call, register
 from helpers.checks.usage import text_and_tokens
 from helpers.observe import Request
 
@@ -29,9 +29,7 @@ async def usage_of_a_stream(trial: Trial) -> str:
         raise NotYet("The answer came in one piece: the request asked for no stream.")
     if tokens != request.tokens_sent:
         raise NotYet(f"It says {tokens} tokens; the server sent {request.tokens_sent}.")
-    whole = whole_answer(QUESTION)
-    if text != whole:
-        raise NotYet(f"The text has {len(text)} characters; the answer has {len(whole)}.")
+    expect_the_answer(describe_call(trial.answer, (QUESTION,)), QUESTION, text)
     return f"1 streamed request; it says {tokens} tokens, and the server sent {tokens}."
 
 
@@ -49,6 +47,8 @@ async def questions_at_once(trial: Trial) -> str:
 
 
 def _the_one(requests: tuple[Request, ...]) -> Request:
+    if not requests:
+        raise NotYet("A pair came back, and no question was asked.")
     if len(requests) != 1:
         raise NotYet(f"One question was asked and paid for {count(len(requests), 'time')}.")
     return requests[0]

@@ -7,13 +7,21 @@ from typing import Any
 
 from openai.types.chat import ChatCompletionMessageParam
 
-from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.checks.at_once import expect_the_answer
+from helpers.checks.exercise import (
+    NotYet,
+    Trial,
+    count,
+    describe,
+    describe_call,
+    register,
+    shorten,
+)
 from helpers.heartbeat import Heartbeat
 from helpers.observe import Request
 
-QUESTION: list[ChatCompletionMessageParam] = [
-    {"role": "user", "content": "What is streaming good for?"}
-]
+WORDS = "What is streaming good for?"
+QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": WORDS}]
 
 TELLABLE = 0.1
 """Seconds from first token to last that it takes to tell "while it is written" from "at the end",
@@ -45,6 +53,8 @@ async def yields_text_as_it_comes(trial: Trial) -> str:
     if trial.sees_requests:
         request = _only(trial.requests)
         _complete(request, len(pieces))
+        call = describe_call(trial.answer, (QUESTION,))
+        expect_the_answer(call, WORDS, "".join(pieces), gave="yielded")
         _while_written(request, moments[0], "the first piece came")
         _lets_others_run(request, beat)
     return f"{count(len(pieces), 'piece')} of text from 1 request, each handed on when it came."
@@ -66,7 +76,8 @@ async def shows_and_keeps_one_answer(trial: Trial) -> str:
         moments.append(time.monotonic())
         shown.append(piece)
 
-    kept = await trial.run(QUESTION, show)
+    with Heartbeat() as beat:
+        kept = await trial.run_awaited(QUESTION, show)
     if not shown:
         raise NotYet("Nothing was shown.")
     if not isinstance(kept, str):
@@ -74,10 +85,13 @@ async def shows_and_keeps_one_answer(trial: Trial) -> str:
     if trial.sees_requests:
         request = _only(trial.requests)
         _while_written(request, moments[0], "the first piece was shown")
+        _lets_others_run(request, beat)
     if "".join(shown) != kept:
         raise NotYet(
             f"The text kept, {shorten(kept)!r}, is not the text shown, {shorten(''.join(shown))!r}."
         )
+    if trial.sees_requests:
+        expect_the_answer(describe_call(trial.answer, (QUESTION, show)), WORDS, kept)
     return "1 request; shown while it was written, and kept whole."
 
 

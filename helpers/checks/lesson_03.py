@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 
+from helpers.checks.at_once import expect_no_printed_form
 from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call, register
 from helpers.observe import peak_in_flight
 
@@ -72,11 +73,18 @@ async def _text_for(trial: Trial, argument: str) -> str:
         raise NotYet(
             f"{call} should return the text of the answer; it returned {describe(result)}."
         )
-    if result.startswith("<coroutine object"):
+    if "<coroutine object" in result:
         raise NotYet(f"{call} returned a coroutine's repr as its text: the call never started.")
+    if not result.strip():
+        raise NotYet(f"{call} returned an empty text.")
+    expect_no_printed_form(call, result)
     return result
 
 
 def _expect_requests(trial: Trial, number: int, thing: str) -> None:
-    if trial.sees_requests and len(trial.requests) != number:
+    if not trial.sees_requests:
+        return
+    if any(not request.path.endswith("/chat/completions") for request in trial.requests):
+        raise NotYet("What reached the server is no question to a model.")
+    if len(trial.requests) != number:
         raise NotYet(f"It takes one request a {thing}: {number} here.")

@@ -9,6 +9,9 @@ from helpers.heartbeat import Heartbeat
 from helpers.observe import Request, peak_in_flight
 
 PLACES = ("France", "Spain", "Italy")
+ONE_STRETCH = 0.3
+"""The share of the computing that three threads take at one stretch, a core each: a third."""
+
 QUESTIONS = [f"What is the capital of {place}?" for place in PLACES]
 
 
@@ -36,8 +39,10 @@ async def report(trial: Trial) -> str:
 )
 async def signed(trial: Trial) -> str:
     """`signed(questions)` overlaps the calls and computes the fingerprints off the loop."""
+    spent = time.thread_time()
     with Heartbeat() as heartbeat:
         returned = await trial.run_awaited(QUESTIONS)
+    spent = time.thread_time() - spent
     signatures = expect_texts(trial, QUESTIONS, returned)
     if not trial.sees_requests:
         return f"{len(signatures)} signatures came back."
@@ -45,9 +50,9 @@ async def signed(trial: Trial) -> str:
     if len(requests) != len(QUESTIONS):
         raise NotYet(f"{len(QUESTIONS)} questions went out as {count(len(requests), 'request')}.")
     answers = mock_answers(QUESTIONS, requests)
-    start = time.perf_counter()
+    start = time.thread_time()
     wanted = [fingerprint(answer) for answer in answers]
-    computing = time.perf_counter() - start
+    computing = time.thread_time() - start
     if signatures != wanted:
         if sorted(signatures) == sorted(wanted):
             raise NotYet("The fingerprints do not stand in the order of the questions.")
@@ -57,18 +62,18 @@ async def signed(trial: Trial) -> str:
         raise NotYet(
             f"At most {count(peak, 'request')} in flight at once: the calls stand in a row."
         )
-    if _seconds_held_since_the_first_answer(heartbeat, requests) > computing / 2:
+    # Either the loop's own thread did the work, or it stood still, at one stretch, for those that
+    # did. Many short waits prove nothing: on a busy machine any loop has them.
+    if spent > computing / 2 or _longest_wait(heartbeat, requests) > ONE_STRETCH * computing:
         raise NotYet("The calls overlap, but the loop stood still while fingerprints were made.")
     return f"{peak} requests in flight at once, {len(wanted)} fingerprints, and a loop left free."
 
 
-def _seconds_held_since_the_first_answer(
-    heartbeat: Heartbeat, requests: tuple[Request, ...]
-) -> float:
-    """How long the loop stood still, also in short stretches, while there was a text to sign."""
+def _longest_wait(heartbeat: Heartbeat, requests: tuple[Request, ...]) -> float:
+    """The longest stretch, in seconds, that the loop stood still while there was a text to sign."""
     first = min(request.ended for request in requests if request.ended is not None)
     assert heartbeat.ended is not None
-    return heartbeat.seconds_frozen(first, heartbeat.ended)
+    return heartbeat.seconds_still(first, heartbeat.ended)
 
 
 def fingerprint(text: str) -> str:

@@ -12,7 +12,7 @@ async def text_and_tokens(trial: Trial, question: str) -> tuple[str, int]:
     pair = await trial.run(question)
     call = describe_call(trial.answer, (question,))
     if not (isinstance(pair, tuple) and len(pair) == 2):
-        raise NotYet(f"{call} returned {describe(pair)}, where a pair was wanted: text, tokens.")
+        raise NotYet(f"{call} returned {describe(pair)}, where a tuple was wanted: (text, tokens).")
     text, tokens = pair
     if not isinstance(text, str):
         raise NotYet(f"The pair begins with {describe(text)}, where the text was wanted.")

@@ -1,6 +1,7 @@
 """How an answer is tried: what a verdict says, and that no answer can hang or leak."""
 
 import asyncio
+import contextlib
 import gc
 import time
 import warnings
@@ -121,6 +122,71 @@ def test_an_answer_that_holds_the_loop_is_broken_off() -> None:
     start = time.monotonic()
     assert "held the event loop" in verdict(blocks, time_limit=0.2).saw[0]
     assert time.monotonic() - start < 15
+
+
+def test_an_answer_that_refuses_to_be_cancelled_cannot_keep_the_check() -> None:
+    released = False
+
+    async def stubborn() -> None:
+        while not released:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    async def leaves() -> int:
+        leaves.task = asyncio.create_task(stubborn())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        return 42
+
+    async def main() -> list[Verdict]:
+        nonlocal released
+        exercise = Exercise("99-1", wants_42, (), time_limit=0.2)
+        said = [await judge(exercise, stubborn), await judge(exercise, leaves)]
+        released = True
+        return said
+
+    kept, passed = asyncio.run(main())
+    assert kept.saw[:2] == (
+        "No answer within 0.2 seconds.",
+        "1 task of it cannot be cancelled, and may run on.",
+    )
+    assert passed.passed
+    assert "1 task of it cannot be cancelled" in passed.saw[1]
+
+
+def test_a_task_of_others_that_holds_the_loop_meanwhile_is_not_broken_off() -> None:
+    """It may be a cell that the learner has queued behind the check."""
+
+    async def main() -> tuple[Verdict, str]:
+        async def other() -> str:
+            time.sleep(2.5)  # noqa: ASYNC251 - past the limit and the grace
+            return "ran"
+
+        async def slow() -> int:
+            await asyncio.sleep(0.1)
+            return 42
+
+        begun = asyncio.create_task(other())
+        return await judge(Exercise("99-1", wants_42, (), time_limit=0.2), slow), await begun
+
+    assert asyncio.run(main())[1] == "ran"
+
+
+def test_whoever_closes_the_shared_client_is_told_so() -> None:
+    async def ask() -> None:
+        async with async_client() as client:
+            await client.models.list()
+        await client.models.list()
+
+    first, *more = repr(verdict(ask)).splitlines()
+    assert "RuntimeError: Cannot send a request, as the client has been closed." in first
+    assert more[0].endswith("The lesson shares one client, and `async with` or close() ended it.")
+
+
+def test_a_function_among_the_arguments_is_told_by_its_name() -> None:
+    def show(piece: str) -> None:
+        raise ValueError(piece)
+
+    assert verdict(lambda shown: shown("no"), show).saw[0] == "<lambda>(show) raised ValueError: no"
 
 
 def test_your_own_interrupt_is_not_swallowed() -> None:

@@ -1,7 +1,10 @@
 """The checks of lesson 01 turn down what is wrong, for the right reason, and take what is right."""
 
 import asyncio
+import gc
 from typing import Any
+
+import pytest
 
 from helpers import async_client, blocking_client, check, model
 from helpers.checks import Verdict
@@ -78,6 +81,10 @@ def test_giving_up_the_stream_is_turned_down() -> None:
     assert "the request asked for no stream" in verdict.saw[0]
 
 
+def test_a_pair_out_of_the_air_is_turned_down() -> None:
+    assert judged("01-1", lambda text: (text, 5)).saw[0].endswith("no question was asked.")
+
+
 def test_the_last_piece_in_place_of_all_is_turned_down() -> None:
     def answer_and_tokens(text: str) -> tuple[str, int]:
         piece, tokens = "", 0
@@ -145,11 +152,14 @@ def test_one_after_another_is_turned_down() -> None:
     assert "stayed free, and yet each request waited for the one before" in verdict.saw[0]
 
 
-def test_a_gather_that_nobody_awaits_is_turned_down() -> None:
+def test_a_gather_that_nobody_awaits_is_turned_down(caplog: pytest.LogCaptureFixture) -> None:
     async def ask_all(texts: list[str]) -> Any:
         return asyncio.gather(*[answer(text) for text in texts])
 
-    verdict = judged("01-2", ask_all)
+    with caplog.at_level("ERROR", "asyncio"):
+        verdict = judged("01-2", ask_all)
+        gc.collect()
+    assert caplog.text == "", "asyncio complains above the verdict"
     assert not verdict.passed
     assert "a task or future, whose result nobody awaited" in verdict.saw[0]
 

@@ -156,9 +156,31 @@ def asks_twice(lesson: Lesson) -> Callable[[Any], object]:
     return api_predict
 
 
+def asks_something_else(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        async for chunk in await a_stream(lesson, lesson["haiku"]):
+            if chunk.choices[0].delta.content:
+                yield chunk.choices[0].delta.content
+
+    return api_predict
+
+
+def repeats_what_was_said(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        text = ""
+        async for chunk in await a_stream(lesson, conversation):
+            if chunk.choices[0].delta.content:
+                text += chunk.choices[0].delta.content
+                yield text
+
+    return api_predict
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
+        (asks_something_else, "yielded the text 'A call without await,"),
+        (repeats_what_was_said, "which is not the answer."),
         (without_the_guard, "Piece 1 of 47 is empty: ''. Hand on text only."),
         (stops_at_the_first_empty_text, "It ended without a single piece."),
         (collects_first, "had sent the last token before the first piece came."),
@@ -214,9 +236,26 @@ async def shows_nothing(lesson: Lesson, conversation: Any, show: Callable[[str],
     return str(await lesson["ask"](conversation))
 
 
+async def leaves_after_one(lesson: Lesson, conversation: Any, show: Callable[[str], None]) -> str:
+    async for piece in lesson["api_predict"](conversation):
+        show(piece)
+        return str(piece)
+    return ""
+
+
+async def blocks_meanwhile(lesson: Lesson, conversation: Any, show: Callable[[str], None]) -> str:
+    stream = blocking_client().chat.completions.create(
+        model=model(), messages=conversation, stream=True
+    )
+    pieces = [chunk.choices[0].delta.content or "" for chunk in stream if not show("…")]
+    return "…" * len(pieces)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
+        (leaves_after_one, "characters; the answer has"),
+        (blocks_meanwhile, "It held the event loop while it waited"),
         (shows_at_the_end, "had sent the last token before the first piece was shown."),
         (keeps_the_last, "is not the text shown"),
         (keeps_a_list, "It returned a list; the log wants the text."),
@@ -235,6 +274,16 @@ def test_a_wrong_show_and_keep_is_told_why(
     said = verdict("02-2", show_and_keep, lesson)
     assert said.startswith("not yet")
     assert says in said
+
+
+def test_a_plain_function_that_shows_and_keeps_is_turned_down_as_it_cannot_be_awaited(
+    lesson: Lesson,
+) -> None:
+    def show_and_keep(conversation: Any, show: Callable[[str], None]) -> str:
+        return asyncio.run(asks_for_a_whole_answer(lesson, conversation, show))
+
+    assert "asyncio.run() cannot be called" in verdict("02-2", show_and_keep, lesson)
+    assert "is a plain function" in verdict("02-2", lambda _, show: show("a") or "a", lesson)
 
 
 def test_the_starter_that_pays_twice_hears_just_that(lesson: Lesson) -> None:

@@ -87,6 +87,29 @@ async def turns_it_into_text(country: str) -> str:
     return text
 
 
+async def quotes_it(country: str) -> str:
+    call = async_client().chat.completions.create(**ask(country))
+    text = f"Answer: {call}"
+    call.close()
+    return text
+
+
+async def prints_the_whole_reply(country: str) -> str:
+    async with async_client(max_retries=0) as client:
+        return str(await client.chat.completions.create(**ask(country)))
+
+
+async def asks_for_the_models(country: str) -> str:
+    async with async_client(max_retries=0) as client:
+        await client.models.list()
+    return "Paris"
+
+
+async def returns_nothing_to_read(country: str) -> str:
+    await once(country)
+    return ""
+
+
 async def returns_the_whole_reply(country: str) -> object:
     async with async_client(max_retries=0) as client:
         return await client.chat.completions.create(**ask(country))
@@ -112,6 +135,10 @@ async def invents(country: str) -> str:
         (hands_the_coroutine_on, "gave a coroutine, a call that has not started", "0 requests"),
         (hands_the_coroutine_up, "gave a coroutine, a call that has not started", "0 requests"),
         (turns_it_into_text, "a coroutine's repr as its text", "0 requests"),
+        (quotes_it, "a coroutine's repr as its text", "0 requests"),
+        (prints_the_whole_reply, "the answer's printed form", "1 request"),
+        (asks_for_the_models, "no question to a model", "1 request"),
+        (returns_nothing_to_read, "an empty text", "1 request"),
         (returns_the_whole_reply, "it returned a ChatCompletion", "1 request"),
         (blocks, "callers cannot await it", "1 request"),
         (asks_twice, "one request a question: 1 here", "2 requests"),

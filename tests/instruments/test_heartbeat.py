@@ -95,13 +95,6 @@ def test_it_leaves_no_task_no_timer_and_no_thread_behind() -> None:
     assert threading.active_count() == before
 
 
-def test_seconds_frozen_adds_up_what_is_inside() -> None:
-    beat = Heartbeat()
-    beat._lags = [(1.0, 2.0), (2.5, 4.0)]
-    assert beat.seconds_frozen(1.5, 3.0) == 1.0
-    assert beat.seconds_frozen(4.5, 5.0) == 0.0
-
-
 def test_seconds_still_looks_at_one_stretch_at_a_time() -> None:
     beat = Heartbeat()
     beat._lags = [(1.0, 2.0), (2.5, 4.0)]
