@@ -35,7 +35,7 @@ class Answer:
     name: str
     text: str
     outcome: Outcome
-    error: Exception | None
+    error: Exception | SystemExit | None
     requests: int
     """How many the SDK sent, retries included."""
     pieces: int
@@ -74,7 +74,7 @@ class Column:
         self._first: float | None = None
         self._ended: float | None = None
         self._outcome: Outcome = "running"
-        self._error: Exception | None = None
+        self._error: Exception | SystemExit | None = None
         self._counter = sending.Counter()
         self._held = 0.0
         self._step_began = 0.0
@@ -114,7 +114,7 @@ class Column:
         except KeyboardInterrupt:
             # Raised out of a task, it would end the event loop and the kernel with it.
             self._outcome, self.interrupted = "stopped", True
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the latter would end the kernel as well
             self._outcome, self._error = "failed", error
         finally:
             self._ended = time.monotonic()

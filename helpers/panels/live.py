@@ -30,7 +30,8 @@ class Live:
         self._button.on_click(lambda _: stop())
         layout = widgets.Layout(display="flex", flex_flow="row wrap", width="100%")
         row = widgets.Box([pane.box for pane in self._panes], layout=layout)
-        self._all = widgets.VBox([row, self._button])
+        # Above the texts: below them it would leave the screen as they grow.
+        self._all = widgets.VBox([self._button, row])
         self._all.add_class("awaited-columns")
         # The view alone: a text beside it would stay in the stored notebook and name a dead object.
         view = {"version_major": 2, "version_minor": 0, "model_id": self._all.model_id}

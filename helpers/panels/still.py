@@ -5,13 +5,27 @@ from collections.abc import Sequence
 
 from helpers.panels.column import Answer
 
+ABREAST = 4
+"""Columns beside each other; further ones stand in a row below, as a word must fit into each."""
+
 LONGEST = 20_000
 """Characters of one answer that are kept: a long page. A notebook is to stay under half a
 megabyte."""
 
 
+STYLE = "text-align:left;vertical-align:top;overflow-wrap:anywhere"
+
+
 def as_html(answers: Sequence[Answer]) -> str:
     """Return a table that needs no style sheet; each clock stands in a <time> element."""
+    # The class keeps JupyterLab from reading "$5 or $6" as mathematics.
+    rows = "".join(
+        _row_as_html(answers[place : place + ABREAST]) for place in range(0, len(answers), ABREAST)
+    )
+    return f'<table class="tex2jax_ignore mathjax_ignore" width="100%">{rows}</table>'
+
+
+def _row_as_html(answers: Sequence[Answer]) -> str:
     width = 100 // len(answers)
     # Attributes, since some sites drop styles; styles, since JupyterLab aligns tables to the right.
     heads = "".join(
@@ -19,11 +33,11 @@ def as_html(answers: Sequence[Answer]) -> str:
         for a in answers
     )
     cells = "".join(
-        f'<td align="left" valign="top" style="text-align:left;vertical-align:top">'
+        f'<td align="left" valign="top" style="{STYLE}">'
         f"{_facts(a)}<br><br>{text_as_html(_cut(a.text))}{_error(a)}</td>"
         for a in answers
     )
-    return f'<table width="100%"><tr>{heads}</tr><tr>{cells}</tr></table>'
+    return f"<tr>{heads}</tr><tr>{cells}</tr>"
 
 
 def as_text(answers: Sequence[Answer]) -> str:
@@ -50,7 +64,7 @@ def counts(answer: Answer) -> list[str]:
     return facts
 
 
-def error_in_words(error: Exception) -> str:
+def error_in_words(error: Exception | SystemExit) -> str:
     return f"{type(error).__name__}: {error}"
 
 

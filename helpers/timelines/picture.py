@@ -30,8 +30,9 @@ QUEUED = "#fdfdfb"
 SENDER = 18
 """Letters of a column's name on a lane: some more than "event loop", and the lanes stay wide."""
 
-FELT = 0.005
-"""Seconds in the queue from which they are drawn: less is the server's own bookkeeping."""
+FELT = 0.01
+"""Share of a run's time that a wait in the queue must have to be drawn, some 6 points of the page:
+less is the server's own bookkeeping."""
 
 RECEIVING = "#94cbee"
 TOKEN = "#0072b2"
@@ -181,7 +182,7 @@ def _rows(run: "Run", span: float, peak: int) -> list[_Row]:
         tall = min(4.2, max(2.4, 0.035 * number))
         rows.append(_Row(tall, lambda axes: _thin_lanes(axes, run), f"{name}lanes"))
     elif number:
-        rows.append(_Row(2.6, lambda axes: _counted(axes, run), f"{name}counted"))
+        rows.append(_Row(2.6, lambda axes: _counted(axes, run, peak), f"{name}counted"))
     if 1 < number <= LANES:
         rows.append(_Row(0.06, _nothing, "gap"))
         rows.append(_Row(FLIGHT, lambda axes: _in_flight(axes, run, peak), f"{name}in flight"))
@@ -217,8 +218,8 @@ def _lanes(axes: Axes, run: "Run", span: float) -> None:
     for lane, request in enumerate(run.requests):
         came, first, end = _spans(request, run)
         waiting.append(Rectangle((came, lane - 0.27), first - came, 0.54))
-        if _queued(request):
-            queued.append(Rectangle((came, lane - 0.27), _queued(request), 0.54))
+        if _queued(request, run):
+            queued.append(Rectangle((came, lane - 0.27), _queued(request, run), 0.54))
         if end > first:
             receiving.append(Rectangle((first, lane - 0.27), end - first, 0.54))
         ticks = _ticks(request, run)
@@ -234,11 +235,12 @@ def _lanes(axes: Axes, run: "Run", span: float) -> None:
     axes.set_yticks(range(len(run.requests)), _labels(run), size=9, color=INK)
 
 
-def _queued(request: Request) -> float:
+def _queued(request: Request, run: "Run") -> float:
     """Seconds that the request stood in the server's queue; 0.0 where its turn came at once."""
-    if request.started is None or request.started - request.arrived < FELT:
+    if request.started is None:
         return 0.0
-    return request.started - request.arrived
+    seconds = request.started - request.arrived
+    return seconds if seconds >= FELT * (run.end - run.start) else 0.0
 
 
 def _thin_lanes(axes: Axes, run: "Run") -> None:
@@ -257,7 +259,7 @@ def _thin_lanes(axes: Axes, run: "Run") -> None:
     axes.set_ylabel("requests", size=9, color=INK)
 
 
-def _counted(axes: Axes, run: "Run") -> None:
+def _counted(axes: Axes, run: "Run", top: int) -> None:
     """How many waited for a first token, and how many received, over time."""
     width = (run.end - run.start) / BINS or 1e-6
     times = [i * width for i in range(BINS + 1)]
@@ -271,7 +273,7 @@ def _counted(axes: Axes, run: "Run") -> None:
     area.set_gid("waiting")
     (line,) = axes.plot(times, both, drawstyle="steps-post", color=INK, linewidth=0.9)
     line.set_gid("in flight")
-    top = max(1, run.peak_in_flight)
+    below = 0
     for outcome in ENDS:
         ended = [
             end
@@ -280,11 +282,18 @@ def _counted(axes: Axes, run: "Run") -> None:
         ]
         if outcome != "finished" and ended:
             marker, colour = ENDS[outcome]
+            below += 1  # a row for each kind: none hides under another
             (dots,) = axes.plot(
-                ended, [-0.06 * top] * len(ended), marker, ms=3.5, color=colour, mew=0, alpha=0.7
+                ended,
+                [-0.05 * below * top] * len(ended),
+                marker,
+                ms=3.5,
+                color=colour,
+                mew=0,
+                alpha=0.7,
             )
             dots.set_gid(f"ended {outcome}")
-    axes.set_ylim(-0.12 * top, 1.08 * top)
+    axes.set_ylim(-0.05 * len(ENDS) * top, 1.08 * top)
     _count_axis(axes, top)
     axes.set_ylabel("requests in flight", size=9, color=INK)
 
@@ -311,7 +320,9 @@ def _in_flight(axes: Axes, run: "Run", highest: int) -> None:
 def _loop(axes: Axes, run: "Run", span: float) -> None:
     """The event loop's lane: a thin line while it runs, a hatched block while it stands still."""
     axes.hlines(0, 0, run.end - run.start, colors=ALIVE, linewidth=2, zorder=1).set_gid("loop runs")
-    for freeze in run.freezes:
+    freezes = run.freezes
+    longest = max(freezes, key=lambda f: f.seconds, default=None)
+    for freeze in freezes:
         start = freeze.start - run.start
         block = Rectangle(
             (start, -0.42),
@@ -325,22 +336,24 @@ def _loop(axes: Axes, run: "Run", span: float) -> None:
             gid="frozen",
         )
         axes.add_patch(block)
-        label = f"blocked {_seconds(freeze.seconds)}"
         if freeze.seconds > span * 0.2:
-            axes.text(
-                start + freeze.seconds / 2,
-                0,
-                label,
-                ha="center",
-                va="center",
-                size=8.5,
-                color=INK,
-                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2},
-            )
-        elif freeze is max(run.freezes, key=lambda f: f.seconds):
-            axes.text(
-                start + freeze.seconds + span * 0.01, 0, label, va="center", size=8.5, color=INK
-            )
+            place, side = start + freeze.seconds / 2, "center"
+        elif freeze is longest and start > span * 0.7:
+            place, side = start - span * 0.015, "right"
+        elif freeze is longest:
+            place, side = start + freeze.seconds + span * 0.015, "left"
+        else:
+            continue
+        axes.text(
+            place,
+            0,
+            f"blocked {_seconds(freeze.seconds)}",
+            ha=side,
+            va="center",
+            size=8.5,
+            color=INK,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2},
+        )
     axes.set_ylim(-0.55, 0.55)
     axes.set_yticks([0], ["event loop"], size=9, color=INK)
 
@@ -475,7 +488,7 @@ def _marks(runs: "Sequence[Run]") -> list[Patch | Line2D]:
     if requests:
         what = "the first token" if streamed and not whole else "the answer"
         marks.append(Patch(facecolor=WAITING, edgecolor=FAINT, label=f"waits for {what}"))
-    if lanes and any(_queued(request) for request in requests):
+    if lanes and any(_queued(request, run) for run in runs for request in run.requests):
         marks.append(Patch(facecolor=QUEUED, edgecolor=FAINT, label="queues at the server"))
     if streamed:
         marks.append(Patch(facecolor=RECEIVING, edgecolor=TOKEN, label="receives"))

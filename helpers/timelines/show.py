@@ -179,7 +179,7 @@ def timeline(
 
     - `timeline()` as a cell's last line shows the requests that this cell has made.
     - `with timeline():` around code shows the requests made in the block and, in a lane of its own,
-      where the event loop stood still.
+      where the event loop stood still while they were under way.
     - `timeline(requests)` shows any stretch: `journal()`, some of its `.requests`, a `recorded()`
       block, or columns that ran (`side_by_side`). Add `heartbeat=` if you listened to the loop.
     - `timeline(one_by_one=…, together=…)` shows two runs or more below each other, on one time axis

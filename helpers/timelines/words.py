@@ -103,7 +103,9 @@ def _loop(run: "Run") -> str:
         return "The event loop stood still for a while."
     frozen = sum(_froze(heartbeat, request) for request in run.requests)
     if not frozen:
-        return "The event loop kept running meanwhile."
+        return (
+            "The event loop had its turns meanwhile."  # at least one; it may have stood still too
+        )
     if frozen == len(run.requests):
         return "The event loop stood still meanwhile."
     return "The event loop stood still during some of them."

@@ -88,7 +88,7 @@ def test_a_stored_notebook_keeps_pictures_tables_and_words_and_no_live_widget(
                 "one by one: 3 requests reached the server, one after another; all finished. The "
                 "event loop stood\n  still meanwhile.\n"
                 "together: 3 requests reached the server, all 3 in flight at once; all finished. "
-                "The event loop\n  kept running meanwhile.\n"
+                "The event loop\n  had its turns meanwhile.\n"
                 "one by one took longer than together.",
             ),
         ],

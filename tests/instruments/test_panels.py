@@ -5,6 +5,7 @@ import gc
 import html
 import logging
 import re
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -95,6 +96,15 @@ def test_in_a_thread_a_blocking_column_holds_up_nobody() -> None:
     assert answers["blocking"].text == answers["streamed"].text
     one, other = timeline(answers).requests
     assert max(one.arrived, other.arrived) < min(one.ended, other.ended)  # type: ignore[type-var]
+
+
+def test_an_exit_ends_its_own_column_alone() -> None:
+    async def leaves(messages: Any) -> str:
+        sys.exit(3)
+
+    answers = run(QUESTION, leaves=leaves, streamed=streamed)
+    assert repr(answers["leaves"].error) == "SystemExit(3)"
+    assert answers["streamed"].text.endswith(ENDING)
 
 
 def test_a_timeline_of_columns_names_each_lane_for_the_column_that_sent_it() -> None:
@@ -261,13 +271,20 @@ class Page(HTMLParser):
 
 def test_a_model_s_text_names_and_errors_are_shown_as_text() -> None:
     hostile = answer(name="<b>x</b>", text=HOSTILE, error=ValueError("<script>no</script>"))
-    page = Page(still.as_html([hostile, answer()]))
+    shown = still.as_html([hostile, answer()])
+    assert 'class="tex2jax_ignore mathjax_ignore"' in shown, "a $ is a dollar"
+    page = Page(shown)
     assert set(page.tags) <= {"table", "tr", "th", "td", "br", "b", "time"}
     assert page.tags.count("b") == 1, "only our own, around the error"
     assert page.tags.count("time") == 4, "only our own"
     assert '<img src=x onerror="alert(1)"></td><script>alert(1)</script>' in page.text
     assert "<b>x</b>" in page.text
     assert "ValueError: <script>no</script>" in page.text
+
+
+def test_more_columns_than_fit_abreast_stand_in_rows_below() -> None:
+    shown = still.as_html([answer(name=f"way {number}") for number in range(6)])
+    assert [row.count("<td") for row in shown.split("<tr>")] == [0, 0, 4, 0, 2]
 
 
 def test_every_clock_stands_in_a_time_element_and_none_in_the_words() -> None:

@@ -201,6 +201,23 @@ def test_a_request_that_queued_at_the_server_shows_how_long() -> None:
     assert "queues at the server" not in legend(timeline([served]).figure())
 
 
+@pytest.mark.parametrize(("start", "side"), [(100.2, "left"), (102.6, "right")])
+def test_the_longest_of_the_short_freezes_is_named_beside_its_block(
+    start: float, side: str
+) -> None:
+    beat = heartbeat((101.0, 101.02), (start, start + 0.15))
+    part = axes(timeline(one_after_another(), heartbeat=beat).figure(), "event loop")
+    (label,) = part.texts
+    assert (label.get_text(), label.get_ha()) == ("blocked 0.15 s", side)
+
+
+def test_two_crowds_share_the_scale_too() -> None:
+    few = [request(i, 10 + i * 0.1) for i in range(200)]
+    many = [request(i, 10 + i * 0.001, outcome="abandoned") for i in range(400)]
+    figure = timeline(few=few, many=many).figure()
+    assert axes(figure, "few: counted").get_ylim() == axes(figure, "many: counted").get_ylim()
+
+
 def test_two_runs_share_the_scale_of_requests_in_flight() -> None:
     figure = timeline(one_by_one=one_after_another(), together=together()).figure()
     upper, lower = axes(figure, "one by one: in flight"), axes(figure, "together: in flight")
