@@ -124,6 +124,12 @@ def test_an_answer_that_holds_the_loop_is_broken_off() -> None:
     assert time.monotonic() - start < 15
 
 
+@pytest.fixture
+def _little_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("helpers.checks.exercise.GRACE", 0.1)
+
+
+@pytest.mark.usefixtures("_little_grace")
 def test_an_answer_that_refuses_to_be_cancelled_cannot_keep_the_check() -> None:
     released = False
 
@@ -153,12 +159,13 @@ def test_an_answer_that_refuses_to_be_cancelled_cannot_keep_the_check() -> None:
     assert "1 task of it cannot be cancelled" in passed.saw[1]
 
 
+@pytest.mark.usefixtures("_little_grace")
 def test_a_task_of_others_that_holds_the_loop_meanwhile_is_not_broken_off() -> None:
     """It may be a cell that the learner has queued behind the check."""
 
     async def main() -> tuple[Verdict, str]:
         async def other() -> str:
-            time.sleep(2.5)  # noqa: ASYNC251 - past the limit and the grace
+            time.sleep(0.8)  # noqa: ASYNC251 - past the limit and the grace
             return "ran"
 
         async def slow() -> int:
