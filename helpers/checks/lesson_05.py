@@ -1,5 +1,6 @@
 """Lesson 05's checks: is what arrived kept when one call fails, and is nothing paid for twice?"""
 
+import asyncio
 import json
 import tempfile
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any
 import httpx2
 from openai import APIConnectionError
 
-from helpers.checks.exercise import NotYet, Trial, count, describe, register
+from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
 from helpers.clients import async_client, model
 from helpers.endpoint import endpoint
 
@@ -28,14 +29,22 @@ PROMPTS = (
     "Count to two.",
     "Count to twenty.",
     "Count to twenty, please.",
-    "Count to twenty again.",
+    "Count to twenty.",
 )
-"""Four short ones, and four that begin when those have ended, of which the first fails."""
+"""Four short ones, and four that begin when those have ended: the first fails, one is there twice.
+
+That one must be among those that only a second run gets, or the file would hide it.
+"""
+
+DIFFERENT = len(set(PROMPTS))
 
 UNLUCKY_PROMPT = PROMPTS[4]
 
 AT_ONCE = 4
 """How many places the exercise allows."""
+
+LOOKS = 50
+"""How often, each fiftieth of a second, a file is looked at for lines that a thread may write."""
 
 MAX_TOKENS = 60
 """More than the mock server's answers have, and few enough for a small real model's patience."""
@@ -46,11 +55,18 @@ class _Ask:
     """The `ask` that an answer is given: it asks the endpoint, and loses one question's answer."""
 
     unlucky: str | None
+    file: Path | None = None
+    """Where the answers should stand, a line each, when the unlucky call fails."""
+
     calls: Counter[str] = field(default_factory=Counter)
+    paid: Counter[str] = field(default_factory=Counter)
     answers: dict[str, str] = field(default_factory=dict)
     under_way: int = 0
     most_under_way: int = 0
     lost: int = 0
+    had: int = 0
+    safe: int = 0
+    """How many answers it had given when the call failed, and how many of them the file held."""
 
     def __repr__(self) -> str:
         return "ask"
@@ -77,11 +93,22 @@ class _Ask:
                 raise APIConnectionError(request=httpx2.Request("POST", endpoint().base_url))
         except APIConnectionError:
             self.lost += 1
+            if self.file:
+                await self._look(self.file)
             raise
         finally:
             self.under_way -= 1
+        self.paid[question] += 1
         self.answers[question] = answer.choices[0].message.content or ""
         return self.answers[question]
+
+    async def _look(self, file: Path) -> None:
+        self.had = len(self.answers)
+        for _ in range(LOOKS):
+            self.safe = _lines(file)
+            if self.safe >= self.had:
+                return
+            await asyncio.sleep(0.02)
 
 
 @register(
@@ -90,8 +117,8 @@ class _Ask:
         "gather raises the first error that it meets. What of the three other answers?",
         "gather can hand you the errors in the list, in place of raising one. Or catch the error "
         "inside each call.",
-        "`results = await asyncio.gather(…, return_exceptions=True)`, and then None for each "
-        "result that is no str.",
+        "`results = await asyncio.gather(…, return_exceptions=True)`. Raise a result that is an "
+        "exception and no `APIError`, and put None for each that is one.",
     ),
 )
 async def keeps_what_arrived(trial: Trial) -> str:
@@ -118,6 +145,9 @@ async def keeps_what_arrived(trial: Trial) -> str:
         raise NotYet(
             f"{len(QUESTIONS)} questions were asked; the list has {count(len(answers), 'item')}."
         )
+    cut_off = len(QUESTIONS) - ask.lost - len(ask.answers)
+    if cut_off:
+        raise NotYet(f"One call failed, and {cut_off} of the others were cancelled.")
     lost = QUESTIONS.index(UNLUCKY_QUESTION)
     if answers[lost] is not None:
         raise NotYet(
@@ -126,70 +156,116 @@ async def keeps_what_arrived(trial: Trial) -> str:
         )
     if answers != [ask.answers.get(question) for question in QUESTIONS]:
         raise NotYet("The answers do not stand in the order of the questions.")
+    await _expect_a_mistake_to_come_out(trial)
     return f"{len(QUESTIONS)} calls at once, 1 failed; {len(ask.answers)} answers kept, in order."
+
+
+async def _expect_a_mistake_to_come_out(trial: Trial) -> None:
+    async def ask(question: str) -> str:
+        if question == UNLUCKY_QUESTION:
+            raise NameError("name 'clinet' is not defined")
+        return "An answer."
+
+    try:
+        await trial.run(ask, list(QUESTIONS))
+    except NotYet:
+        return
+    raise NotYet(
+        "The failed call's place holds None, as it should. But then ask itself had a mistake, a "
+        "NameError, and page hid that one too."
+    )
 
 
 @register(
     "05-2",
     hints=(
         "When is an answer safe? And how does the second run learn what the first has paid for?",
-        "Read the file first, if it exists, and leave out the prompts in it. Then append a line as "
-        "soon as an answer is there. What ends the other calls when one fails?",
-        "`with file.open('a') as out:`, in it a TaskGroup, and in each task, inside "
-        "`async with places:`, ask, `out.write(json.dumps(…) + '\\n')`, `out.flush()`.",
+        "Read the file first, if it exists. Each whole line is an answer that you have; half a "
+        "line at its end has to go. Then append a line as soon as an answer is there, and flush "
+        "it. What ends the other calls when one fails?",
+        "`*whole, torn = file.read_bytes().split(b'\\n')`, and ask for those of "
+        "`dict.fromkeys(prompts)` that `whole` lacks. In `with file.open('a') as out:` "
+        "`out.truncate(…)` to the whole lines, then a TaskGroup. In each task, inside "
+        "`async with places:`, ask; then `out.write(json.dumps(…) + '\\n')`, `out.flush()`.",
     ),
 )
 async def pays_for_nothing_twice(trial: Trial) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answers.jsonl"
-        first = _Ask(UNLUCKY_PROMPT)
-        left = await _interrupted(trial, first, file)
+        first = _Ask(UNLUCKY_PROMPT, file)
+        await _break_off(trial, first, file)
         kept = _rows(file)
-        if len(kept) < len(first.answers):
-            raise NotYet(
-                f"{count(len(first.answers), 'answer')} had come when a call failed, and the file "
-                f"holds {len(kept)} of them."
-            )
-        if left:
-            raise NotYet(
-                f"The run had failed, and {left} of its calls went on. Start it again "
-                f"now, and they are paid for twice."
-            )
+        torn = _tear(file) if kept else None
         second = _Ask(None)
-        await trial.run(second, list(PROMPTS), file)
-        again = [prompt for prompt in second.calls if prompt in first.answers]
+        try:
+            await trial.run(second, list(PROMPTS), file)
+        except NotYet as reason:
+            cut = "I cut the file's last line in half. Then " if torn else ""
+            raise NotYet(f"{cut}{reason}") from None
+        again = [prompt for prompt in second.calls if prompt in first.answers and prompt != torn]
         if again:
             raise NotYet(
                 f"The second run asked for {count(len(again), 'answer')} that the first had "
                 f"paid for."
             )
         rows = _rows(file)
-    answers = {**first.answers, **second.answers}
-    _expect_rows(rows, answers)
     most = max(first.most_under_way, second.most_under_way)
     if most > AT_ONCE:
         raise NotYet(f"{most} calls were under way at once; the server takes {AT_ONCE}.")
     if most == 1:
         raise NotYet(f"Each call waited for the one before; {AT_ONCE} may be under way at once.")
-    paid = len(first.answers) + sum(second.calls.values())
+    if any(number > 1 for ask in (first, second) for number in ask.paid.values()):
+        raise NotYet("One prompt stands twice in the list, and its answer was paid for twice.")
+    _expect_rows(rows, {**first.answers, **second.answers})
+    cut = ", the last of which I cut in half" if torn else ""
     return (
-        f"Run 1 failed with {len(first.answers)} answers kept; run 2 asked for the rest. "
-        f"{len(PROMPTS)} prompts, {paid} answers paid for, {len(rows)} in the file."
+        f"Run 1 failed with {count(len(kept), 'answer')} kept{cut}. "
+        f"Run 2 paid for {second.paid.total()} more: {DIFFERENT} prompts, {len(rows)} lines."
     )
 
 
-async def _interrupted(trial: Trial, ask: _Ask, file: Path) -> int:
-    """Run the answer while a call fails; return how many calls were under way when it ended."""
+async def _break_off(trial: Trial, ask: _Ask, file: Path) -> None:
+    """Run the answer while a call fails; expect the failure to be told, and nothing to be lost."""
+    told = False
     try:
         await trial.run(ask, list(PROMPTS), file)
     except NotYet:
-        left = ask.under_way
         if not ask.lost:  # what failed is the answer's own affair
             raise
-        return left
-    if not ask.calls:
-        raise NotYet("It ended without a single call.")
-    return ask.under_way
+        told = True
+    left = ask.under_way
+    if not ask.lost:
+        raise NotYet(f"It ended and had asked for {len(ask.calls)} of {DIFFERENT} prompts.")
+    if ask.safe < ask.had:
+        raise NotYet(
+            f"{count(ask.had, 'answer')} had come when a call failed, and the file held "
+            f"{ask.safe} of them. A run that is killed then loses the rest."
+        )
+    if not told:
+        raise NotYet("A call failed, and run returned as if all were done; let its error out.")
+    kept = len(_rows(file))
+    if kept < len(ask.answers):
+        raise NotYet(
+            f"{count(len(ask.answers), 'answer')} had come when the run failed, and the file "
+            f"holds {kept} of them."
+        )
+    if left:
+        raise NotYet(
+            f"The run had failed, and {left} of its calls went on. Start it again "
+            f"now, and they are paid for twice."
+        )
+
+
+def _tear(file: Path) -> str:
+    """Cut the last line in half, as a run killed while it writes does; return its prompt."""
+    text = file.read_text("utf-8").rstrip()
+    line = text.splitlines()[-1]
+    file.write_text(text[: len(text) - len(line) // 2], "utf-8")
+    return str(json.loads(line)["prompt"])
+
+
+def _lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
@@ -200,7 +276,7 @@ def _rows(file: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError:
-            raise NotYet(f"Line {number} of the file is no JSON.") from None
+            raise NotYet(f"Line {number} of the file is no JSON: {shorten(line)}") from None
         if not isinstance(row, dict) or not {"prompt", "answer"} <= row.keys():
             raise NotYet(f'Line {number} of the file is no object with "prompt" and "answer".')
         rows.append(row)

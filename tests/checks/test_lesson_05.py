@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import APIConnectionError
+from openai import APIConnectionError, APIError
 
 from helpers import async_client, check, hint
 from helpers.checks import Verdict
@@ -32,7 +32,7 @@ def judged_cell(name: str, cell_id: str) -> Verdict:
     """Judge the function that a cell of the lesson defines."""
     source = next(cell.source for cell in notebooks.read(LESSON).cells if cell.id == cell_id)
     given = {"Awaitable": Awaitable, "Callable": Callable, "Path": Path, "Ask": Ask}
-    names: dict[str, Any] = {"asyncio": asyncio, "json": json, **given}
+    names: dict[str, Any] = {"asyncio": asyncio, "json": json, "APIError": APIError, **given}
     before = set(names)
     exec(source, names)
     (function,) = names.keys() - before - {"__builtins__"}
@@ -68,6 +68,15 @@ async def in_a_group_that_cancels(ask: Ask, questions: list[str]) -> list[str]:
     return [task.result() for task in tasks]
 
 
+async def in_a_group_that_is_caught(ask: Ask, questions: list[str]) -> list[str | None]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(question)) for question in questions]
+    except* APIConnectionError:
+        pass
+    return [None if task.cancelled() or task.exception() else task.result() for task in tasks]
+
+
 async def one_after_another(ask: Ask, questions: list[str]) -> list[str | None]:
     return [await or_none(ask, question) for question in questions]
 
@@ -101,6 +110,32 @@ async def gives_up_on_the_rest(ask: Ask, questions: list[str]) -> list[str | Non
         return [None] * len(questions)
 
 
+async def hides_every_error(ask: Ask, questions: list[str]) -> list[str | None]:
+    results = await asyncio.gather(*map(ask, questions), return_exceptions=True)
+    return [None if isinstance(result, BaseException) else result for result in results]
+
+
+async def hides_every_error_in_each_call(ask: Ask, questions: list[str]) -> list[str | None]:
+    async def one(question: str) -> str | None:
+        try:
+            return await ask(question)
+        except BaseException:
+            return None
+
+    return await asyncio.gather(*map(one, questions))
+
+
+async def in_a_group_that_expects_the_failure(ask: Ask, questions: list[str]) -> list[str | None]:
+    """A right answer of another kind: each call catches its own failure, and no other error."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(or_none(ask, question)) for question in questions]
+    return [task.result() for task in tasks]
+
+
+def test_a_page_whose_calls_catch_the_one_failure_passes() -> None:
+    assert judged("05-1", in_a_group_that_expects_the_failure).passed
+
+
 async def last_one_first(ask: Ask, questions: list[str]) -> list[str | None]:
     answers = await asyncio.gather(*(or_none(ask, question) for question in questions))
     return [answers[3], answers[1], answers[2], answers[0]]
@@ -110,12 +145,15 @@ async def last_one_first(ask: Ask, questions: list[str]) -> list[str | None]:
     ("answer", "reason"),
     [
         (in_a_group_that_cancels, "page raised its error: of the other 3 answers none came back"),
+        (in_a_group_that_is_caught, "One call failed, and 3 of the others were cancelled"),
         (one_after_another, "Each call waited for the one before"),
         (errors_among_the_answers, "In its place stands an APIConnectionError"),
         (without_the_failed_one, "4 questions were asked; the list has 3 items"),
         (as_they_come, "In its place stands the text"),
         (asks_again, "Question 1 was asked 2 times"),
         (gives_up_on_the_rest, "It returned while 3 calls were still under way"),
+        (hides_every_error, "a NameError, and page hid that one too"),
+        (hides_every_error_in_each_call, "a NameError, and page hid that one too"),
         (last_one_first, "do not stand in the order of the questions"),
     ],
 )
@@ -130,24 +168,48 @@ def test_a_wrong_page_is_told_what_was_seen(answer: object, reason: str) -> None
 
 def test_the_run_that_writes_at_its_end_is_told_what_it_lost() -> None:
     assert judged_cell("05-2", "exercise-2-starter").saw[0] == (
-        "4 answers had come when a call failed, and the file holds 0 of them."
+        "4 answers had come when a call failed, and the file held 0 of them. "
+        "A run that is killed then loses the rest."
     )
 
 
 def test_the_run_that_goes_on_from_its_file_passes() -> None:
     assert judged_cell("05-2", "exercise-2-solution").saw == (
-        "Run 1 failed with 4 answers kept; run 2 asked for the rest. "
-        "8 prompts, 8 answers paid for, 8 in the file.",
+        "Run 1 failed with 4 answers kept, the last of which I cut in half. "
+        "Run 2 paid for 4 more: 7 prompts, 7 lines.",
     )
 
 
-def done_in(file: Path) -> set[str]:
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return {json.loads(line)["prompt"] for line in lines}
+def missing(prompts: list[str], file: Path) -> list[str]:
+    """Return the prompts whose answers a file lacks, and take half a line off the file's end."""
+    *whole, torn = (file.read_text("utf-8") if file.exists() else "").split("\n")
+    if torn:
+        file.write_text("".join(line + "\n" for line in whole), "utf-8")
+    done = {json.loads(line)["prompt"] for line in whole}
+    return [prompt for prompt in dict.fromkeys(prompts) if prompt not in done]
 
 
-def forget(file: Path) -> None:
-    file.unlink(missing_ok=True)
+def every_line(file: Path) -> list[str]:
+    return file.read_text("utf-8").splitlines() if file.exists() else []
+
+
+def whole_lines(file: Path) -> list[str]:
+    return file.read_text("utf-8").split("\n")[:-1] if file.exists() else []
+
+
+def empty(file: Path) -> None:
+    file.write_text("", "utf-8")
+
+
+def put(ask: Ask, file: Path) -> Callable[[str], Awaitable[None]]:
+    """Return what asks a prompt and puts its line down, four at a time."""
+    places = asyncio.Semaphore(4)
+
+    async def one(prompt: str) -> None:
+        async with places:
+            await put_down(ask, prompt, file)
+
+    return one
 
 
 async def put_down(ask: Ask, prompt: str, file: Path) -> None:
@@ -156,46 +218,35 @@ async def put_down(ask: Ask, prompt: str, file: Path) -> None:
         out.write(json.dumps(row) + "\n")
 
 
+async def in_a_group(one: Callable[[str], Awaitable[None]], prompts: list[str]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for prompt in prompts:
+            group.create_task(one(prompt))  # type: ignore[arg-type]
+
+
 async def in_a_row(ask: Ask, prompts: list[str], file: Path) -> None:
-    for prompt in prompts:
-        if prompt not in done_in(file):
-            await put_down(ask, prompt, file)
+    for prompt in missing(prompts, file):
+        await put_down(ask, prompt, file)
 
 
 async def all_at_once(ask: Ask, prompts: list[str], file: Path) -> None:
     async with asyncio.TaskGroup() as group:
-        for prompt in prompts:
-            if prompt not in done_in(file):
-                group.create_task(put_down(ask, prompt, file))
+        for prompt in missing(prompts, file):
+            group.create_task(put_down(ask, prompt, file))
 
 
-async def bounded(ask: Ask, prompts: list[str], file: Path) -> None:
-    places = asyncio.Semaphore(4)
-
-    async def one(prompt: str) -> None:
-        async with places:
-            await put_down(ask, prompt, file)
-
-    async with asyncio.TaskGroup() as group:
-        for prompt in prompts:
-            group.create_task(one(prompt))
+async def never_reads_its_file(ask: Ask, prompts: list[str], file: Path) -> None:
+    await in_a_group(put(ask, file), prompts)
 
 
 async def starts_its_file_anew(ask: Ask, prompts: list[str], file: Path) -> None:
-    done = done_in(file)
-    forget(file)
-    await bounded(ask, [prompt for prompt in prompts if prompt not in done], file)
+    left = missing(prompts, file)
+    empty(file)
+    await in_a_group(put(ask, file), left)
 
 
 async def leaves_the_rest_running(ask: Ask, prompts: list[str], file: Path) -> None:
-    places = asyncio.Semaphore(4)
-
-    async def one(prompt: str) -> None:
-        async with places:
-            await put_down(ask, prompt, file)
-
-    done = done_in(file)
-    await asyncio.gather(*(one(prompt) for prompt in prompts if prompt not in done))
+    await asyncio.gather(*map(put(ask, file), missing(prompts, file)))
 
 
 async def writes_plain_text(ask: Ask, prompts: list[str], file: Path) -> None:
@@ -204,32 +255,120 @@ async def writes_plain_text(ask: Ask, prompts: list[str], file: Path) -> None:
             print(await ask(prompt), file=out, flush=True)
 
 
-async def skips_what_failed(ask: Ask, prompts: list[str], file: Path) -> None:
-    """A right answer of another kind: the failure ends nothing, and the next run repairs it."""
+async def believes_every_line(ask: Ask, prompts: list[str], file: Path) -> None:
+    done = {json.loads(line)["prompt"] for line in every_line(file)}
+    await in_a_group(put(ask, file), [p for p in dict.fromkeys(prompts) if p not in done])
+
+
+async def writes_on_behind_the_half_line(ask: Ask, prompts: list[str], file: Path) -> None:
+    done = {json.loads(line)["prompt"] for line in whole_lines(file)}
+    await in_a_group(put(ask, file), [p for p in dict.fromkeys(prompts) if p not in done])
+
+
+async def asks_twice_what_stands_there_twice(ask: Ask, prompts: list[str], file: Path) -> None:
+    left = missing(prompts, file)
+    await in_a_group(put(ask, file), [prompt for prompt in prompts if prompt in left])
+
+
+async def writes_when_it_ends(ask: Ask, prompts: list[str], file: Path) -> None:
+    rows: list[dict[str, str]] = []
     places = asyncio.Semaphore(4)
 
     async def one(prompt: str) -> None:
         async with places:
-            with contextlib.suppress(APIConnectionError):
-                await put_down(ask, prompt, file)
+            rows.append({"prompt": prompt, "answer": await ask(prompt)})
 
-    done = done_in(file)
-    await asyncio.gather(*(one(prompt) for prompt in prompts if prompt not in done))
+    left = missing(prompts, file)
+    try:
+        await in_a_group(one, left)
+    finally:
+        with file.open("a", encoding="utf-8") as out:
+            out.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def test_a_run_that_leaves_the_failed_prompt_to_the_next_passes() -> None:
-    assert judged("05-2", skips_what_failed).passed
+async def never_flushes(ask: Ask, prompts: list[str], file: Path) -> None:
+    places = asyncio.Semaphore(4)
+
+    async def one(prompt: str) -> None:
+        async with places:
+            answer = await ask(prompt)
+        out.write(json.dumps({"prompt": prompt, "answer": answer}) + "\n")
+
+    left = missing(prompts, file)
+    with file.open("a", encoding="utf-8") as out:
+        await in_a_group(one, left)
+
+
+async def hides_that_it_failed(ask: Ask, prompts: list[str], file: Path) -> None:
+    with contextlib.suppress(BaseException):
+        await in_a_group(put(ask, file), missing(prompts, file))
+
+
+async def skips_what_failed(ask: Ask, prompts: list[str], file: Path) -> None:
+    left = missing(prompts, file)
+    await asyncio.gather(*map(put(ask, file), left), return_exceptions=True)
+
+
+async def stops_early(ask: Ask, prompts: list[str], file: Path) -> None:
+    await in_a_group(put(ask, file), missing(prompts, file)[:3])
+
+
+async def goes_on_and_fails_at_its_end(ask: Ask, prompts: list[str], file: Path) -> None:
+    """A right answer of another kind: the failure ends nothing, and is raised when all is done."""
+    left = missing(prompts, file)
+    results = await asyncio.gather(*map(put(ask, file), left), return_exceptions=True)
+    for result in results:
+        if result is not None:
+            raise result
+
+
+async def begins_with_the_last(ask: Ask, prompts: list[str], file: Path) -> None:
+    """Another, as a set of prompts may: a call fails before there is an answer to keep."""
+    await in_a_group(put(ask, file), missing(prompts, file)[::-1])
+
+
+async def writes_in_a_thread(ask: Ask, prompts: list[str], file: Path) -> None:
+    """Another: four workers ask, and what writes does not hold the loop."""
+    left = missing(prompts, file)
+    waiting = iter(left)
+
+    def write(row: dict[str, str]) -> None:
+        with file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+
+    async def worker(_: str) -> None:
+        for prompt in waiting:
+            answer = await ask(prompt)
+            await asyncio.to_thread(write, {"prompt": prompt, "answer": answer})
+
+    await in_a_group(worker, left[:4])
+
+
+@pytest.mark.parametrize(
+    "answer", [goes_on_and_fails_at_its_end, begins_with_the_last, writes_in_a_thread]
+)
+def test_a_run_of_another_kind_passes(answer: object) -> None:
+    verdict = judged("05-2", answer)
+    assert verdict.passed, verdict
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
         (in_a_row, "Each call waited for the one before"),
-        (all_at_once, "8 calls were under way at once; the server takes 4"),
-        (bounded, "The second run asked for 4 answers that the first had paid for"),
-        (starts_its_file_anew, "After both runs the file lacks 4 prompts"),
-        (leaves_the_rest_running, "The run had failed, and 3 of its calls went on"),
-        (writes_plain_text, "Line 1 of the file is no JSON"),
+        (all_at_once, "7 calls were under way at once; the server takes 4"),
+        (never_reads_its_file, "The second run asked for 3 answers that the first had paid for"),
+        (starts_its_file_anew, "After both runs the file lacks 3 prompts"),
+        (leaves_the_rest_running, "The run had failed, and 2 of its calls went on"),
+        (writes_plain_text, "Line 1 of the file is no JSON: 1, 2, 3."),
+        (believes_every_line, "I cut the file's last line in half. Then believes_every_line("),
+        (writes_on_behind_the_half_line, "Line 4 of the file is no JSON: {"),
+        (asks_twice_what_stands_there_twice, "stands twice in the list, and its answer was paid"),
+        (writes_when_it_ends, "4 answers had come when a call failed, and the file held 0 of"),
+        (never_flushes, "4 answers had come when a call failed, and the file held 0 of them"),
+        (hides_that_it_failed, "A call failed, and run returned as if all were done"),
+        (skips_what_failed, "A call failed, and run returned as if all were done"),
+        (stops_early, "It ended and had asked for 3 of 7 prompts"),
     ],
 )
 def test_a_wrong_run_is_told_what_was_seen(answer: object, reason: str) -> None:
