@@ -3,10 +3,16 @@
 import ast
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LONGEST = 76
 """Letters of a line on a card. A longer call is shown without its arguments."""
+
+LOOKERS = frozenset({"print", "display", "len", "type", "repr", "str"})
+"""Functions that only look at what they are given."""
+
+_SCOPES = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
+_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +39,66 @@ def last_expression(source: str) -> ast.AST | None:
         return None
     value = tree.body[-1].value
     if isinstance(value, ast.Name):
-        return assigned(source, value.id) or value
+        return assigned(source, value.id, value) or value
     return value
 
 
-def assigned(source: str, name: str) -> ast.AST | None:
-    """Return what the name was last set to, in this source."""
+def last_name(source: str) -> str | None:
+    """Return the name whose value the cell shows, if it shows one."""
     tree = parsed(source)
-    found = None
-    for node in ast.walk(tree) if tree else ():
-        if (
-            isinstance(node, ast.Assign)
-            and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-        ) or (
-            isinstance(node, ast.AnnAssign | ast.NamedExpr)
-            and isinstance(node.target, ast.Name)
-            and node.target.id == name
-        ):
-            found = node.value
-    return found
+    match tree.body[-1:] if tree else ():
+        case [ast.Expr(value=ast.Name(id=name))]:
+            return name
+    return None
+
+
+def handed_on(source: str, name: str | None) -> bool:
+    """Whether the source awaits the name, goes over it or gives it to a call: all is in order."""
+    tree = parsed(source)
+    for node in ast.walk(tree) if tree and name else ():
+        match node:
+            case ast.Await(value=value) | ast.Starred(value=value):
+                taken = [value]
+            case ast.For(iter=value) | ast.AsyncFor(iter=value) | ast.comprehension(iter=value):
+                taken = [value]
+            case ast.Call(func=function) if getattr(function, "id", None) not in LOOKERS:
+                taken = _given(node)
+            case _:
+                continue
+        if any(getattr(_root(one), "id", None) == name for one in taken):
+            return True
+    return False
+
+
+def assigned(source: str, name: str, use: ast.AST | None = None) -> ast.AST | None:
+    """Return what the name was last set to before the use, in the innermost scope that sets it.
+
+    Without a use: at the end of the source, outside all functions.
+    """
+    tree = parsed(source)
+    if tree is None:
+        return None
+    scopes: list[ast.AST] = [tree]
+    if use is not None:
+        scopes += (
+            node for node in ast.walk(tree) if isinstance(node, _SCOPES) and _covers(node, use)
+        )
+    for scope in reversed(scopes):
+        inside = list(_inside(scope))
+        if not any(_binds(node, name) for node in inside):
+            continue
+        values = [value for node in inside for value in _set_by(node, name)]
+        values = [value for value in values if use is None or not _covers(value, use)]
+        earlier = [value for value in values if use is None or _place(value) < _place(use)]
+        return max(earlier or values, key=_place, default=None)
+    return None
 
 
 def maker(source: str, culprit: ast.AST | None) -> ast.AST | None:
     """Return the call that the named culprit came from, if it stands in the same source."""
     if not isinstance(culprit, ast.Name):
         return None
-    made = assigned(source, culprit.id)
+    made = assigned(source, culprit.id, culprit)
     return made if isinstance(made, ast.Call) else None
 
 
@@ -97,8 +137,10 @@ def parts(node: ast.AST | None) -> Iterator[ast.AST]:
     match node:
         case None:
             return
-        case ast.Attribute(value=value) | ast.Subscript(value=value) | ast.Await(value=value):
+        case ast.Attribute(value=value) | ast.Subscript(value=value):
             yield value
+        case ast.Await(value=value):
+            yield from parts(value)
         case ast.For(iter=value) | ast.AsyncFor(iter=value):
             yield value
         case ast.With(items=items) | ast.AsyncWith(items=items):
@@ -107,16 +149,16 @@ def parts(node: ast.AST | None) -> Iterator[ast.AST]:
             yield from (left, right)
         case ast.Compare(left=left, comparators=others):
             yield from (left, *others)
-        case ast.Call(func=function, args=arguments):
-            for argument in arguments:
-                if isinstance(argument, ast.List | ast.Tuple):
-                    yield from argument.elts
-                yield argument
+        case ast.Call(func=function):
+            for argument in _given(node):
+                yield from _flat(argument)
             yield function
             yield node
+        case ast.List() | ast.Tuple() | ast.Set() | ast.Dict():
+            yield from _flat(node)
         case ast.ListComp(generators=generators) | ast.GeneratorExp(generators=generators):
             yield from (generator.iter for generator in generators)
-        case ast.Expr(value=value) | ast.Assign(value=value):
+        case ast.Assign(value=value):
             yield value
             yield from parts(value)
         case _:
@@ -125,20 +167,44 @@ def parts(node: ast.AST | None) -> Iterator[ast.AST]:
 
 def awaited(source: str, target: ast.AST | None) -> Change | None:
     """Put `await` before the target."""
-    return _changed(source, target, lambda node: ast.Await(node))
+    change = _changed(source, target, lambda node: ast.Await(node))
+    if change and (
+        change.after.startswith("with await ")
+        or (change.after.startswith("for ") and _is_streaming(target))
+    ):
+        return replace(change, after=f"async {change.after}")
+    return change
 
 
-def gathered(source: str, target: ast.AST | None) -> Change | None:
-    """Await all of the target's items together."""
+def gathered(source: str, target: ast.AST | None, kind: type) -> Change | None:
+    """Await together all items of the target, a collection of that kind."""
+    tree = parsed(source)
+    statement = _statement(tree, target)
+    if isinstance(statement, ast.Assign) and _is_empty(target):  # filled later, in a loop
+        name = ast.unparse(statement.targets[0])
+        items = f"{name}.values()" if kind is dict else name
+        return Change(None, "", f"{name} = await asyncio.gather(*{items})")
+    return _changed(source, target, lambda node: ast.Await(_gather(node, kind)))
 
-    def wrap(node: ast.expr) -> ast.expr:
-        items: ast.expr = node.value if isinstance(node, ast.Await) else node
-        if isinstance(node, ast.Dict | ast.DictComp):
-            items = ast.Call(ast.Attribute(node, "values"), [], [])
-        gather = ast.Attribute(ast.Name("asyncio"), "gather")
-        return ast.Await(ast.Call(gather, [ast.Starred(items)], []))
 
-    return _changed(source, target, wrap)
+def together(source: str, target: ast.AST | None, kind: type) -> Change | None:
+    """Give all items of what is awaited to asyncio.gather."""
+    value = target.value if isinstance(target, ast.Await) else None
+    return _changed(source, value, lambda node: _gather(node, kind))
+
+
+def unpacked(source: str, target: ast.AST | None) -> Change | None:
+    """Put a star before the target, an argument."""
+    return _changed(source, target, lambda node: ast.Starred(node))
+
+
+def called(source: str, target: ast.AST | None, kind: str) -> Change | None:
+    """Call what is awaited; None if that is a call, which was given what it could not await."""
+    value = target.value if isinstance(target, ast.Await) else None
+    if isinstance(value, ast.Call):
+        return None
+    arguments: list[ast.expr] = [ast.Name("…")] if kind == "method" else []
+    return _changed(source, value, lambda node: ast.Call(node, arguments, []))
 
 
 def not_awaited(source: str, target: ast.AST | None) -> Change | None:
@@ -172,17 +238,40 @@ def iterated(source: str, target: ast.AST | None) -> Change | None:
     return Change(statement.lineno, _short(before, statement), after)
 
 
-def guarded(source: str, target: ast.AST | None) -> Change | None:
-    """Look for choices before the first is taken; None if the target is about another list."""
-    if not isinstance(target, ast.Subscript):
-        return None
-    if not (isinstance(target.value, ast.Attribute) and target.value.attr == "choices"):
-        return None
+def without_async(source: str, target: ast.AST | None) -> Change | None:
+    """Go over the target with a plain `for`."""
+    target = target.iter if isinstance(target, ast.AsyncFor) else target
     statement = _statement(parsed(source), target)
-    if statement is None:
+    if statement is None or target is None:
         return None
-    before = _head(statement)
-    return Change(statement.lineno, before, f"if {ast.unparse(target.value)}: {before}")
+    before = _short(_head(statement), statement)
+    if isinstance(statement, ast.AsyncFor):
+        return Change(statement.lineno, before, before.removeprefix("async "))
+    for part in _own(statement):
+        if isinstance(part, _COMPREHENSIONS) and _covers(part, target):
+            part.generators[0].is_async = 0
+            return Change(statement.lineno, before, _head(statement))
+    return None
+
+
+def guarded(source: str, target: ast.Subscript) -> Change | None:
+    """Look whether there are choices before the first is taken."""
+    statement = _statement(parsed(source), target)
+    if statement is None or not isinstance(target.value, ast.Attribute):
+        return None
+    before, choices = _head(statement), target.value
+    for part in _own(statement):
+        if isinstance(part, _COMPREHENSIONS) and _covers(part, target):
+            for generator in part.generators:
+                if ast.unparse(generator.target) == ast.unparse(choices.value):
+                    generator.ifs.insert(0, choices)
+                    return Change(statement.lineno, before, _head(statement))
+    if isinstance(statement, ast.If):
+        statement.test = ast.BoolOp(ast.And(), [choices, statement.test])
+        return Change(statement.lineno, before, _head(statement))
+    if hasattr(statement, "body"):
+        return None
+    return Change(statement.lineno, before, f"if {ast.unparse(choices)}: {before}")
 
 
 # --- the work ---------------------------------------------------------------------------------
@@ -212,6 +301,8 @@ def _statement(tree: ast.Module | None, target: ast.AST | None) -> ast.stmt | No
             _place(part) == _place(target) for part in _own(node)
         ):
             found = node
+    if found is not None and "get_ipython()." in _head(found):
+        return None  # a magic: nobody has written the line that it became
     return found
 
 
@@ -228,6 +319,92 @@ def _same(statement: ast.stmt, target: ast.expr) -> ast.expr:
         if type(part) is type(target) and _place(part) == _place(target):
             return part
     return target
+
+
+def _covers(outer: ast.AST, inner: ast.AST) -> bool:
+    line, column, end_line, end_column = _place(inner)
+    outer_line, outer_column, outer_end_line, outer_end_column = _place(outer)
+    return (outer_line, outer_column) <= (line, column) and (end_line, end_column) <= (
+        outer_end_line,
+        outer_end_column,
+    )
+
+
+def _inside(scope: ast.AST) -> Iterator[ast.AST]:
+    """Yield the scope's parts, not those of scopes inside it."""
+    for child in ast.iter_child_nodes(scope):
+        yield child
+        if not isinstance(child, _SCOPES):
+            yield from _inside(child)
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    match node:
+        case ast.Name(id=bound, ctx=ast.Store()) | ast.arg(arg=bound):
+            return bound == name
+    return False
+
+
+def _set_by(node: ast.AST, name: str) -> Iterator[ast.AST]:
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            pass
+        case (
+            ast.AnnAssign(target=target, value=ast.expr() as value)
+            | ast.NamedExpr(target=target, value=value)
+        ):
+            targets = [target]
+        case _:
+            return
+    if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+        yield value
+
+
+def _given(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _flat(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what stands in the literal, or under the star; then the node itself."""
+    match node:
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
+            pass
+        case ast.Dict(values=items):
+            pass
+        case ast.Starred(value=value):
+            items = [value]
+        case _:
+            items = []
+    for item in items:
+        yield from _flat(item)
+    yield node
+
+
+def _root(node: ast.AST) -> ast.AST:
+    """Return what a chain such as `calls.items()` or `calls[0]` begins with."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=value)) | ast.Subscript(value=value):
+            return _root(value)
+        case ast.Starred(value=value):
+            return _root(value)
+    return node
+
+
+def _gather(items: ast.expr, kind: type) -> ast.expr:
+    if kind is dict:
+        items = ast.Call(ast.Attribute(items, "values"), [], [])
+    return ast.Call(ast.Attribute(ast.Name("asyncio"), "gather"), [ast.Starred(items)], [])
+
+
+def _is_empty(node: ast.AST | None) -> bool:
+    return node is not None and ast.unparse(node) in ("[]", "{}", "list()", "dict()", "set()")
+
+
+def _is_streaming(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Call) and any(
+        keyword.arg == "stream" and ast.unparse(keyword.value) == "True"
+        for keyword in node.keywords
+    )
 
 
 def _place(node: ast.AST) -> tuple[int, ...]:

@@ -2,13 +2,21 @@
 
 import ast
 import asyncio
+import dis
 import inspect
 import linecache
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, TracebackType
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    GeneratorType,
+    TracebackType,
+)
 from typing import Any
 
 from helpers.doctor import remedy
@@ -37,6 +45,11 @@ class Finding:
 
 
 COROUTINE = "a coroutine: a call that has not started, and does nothing until it is awaited"
+
+_PAGE = (
+    "The async client's list() sends its request when it is awaited, or when an async for "
+    "goes over it. Until then it is only a plan, and always true."
+)
 
 
 Waiting = list[tuple[str, Any]]
@@ -74,10 +87,10 @@ def look(result: Any, new: Waiting, shell: Any) -> Finding | None:
     value = result.result
     if value is not None:
         finding = _of_value(value, source)
-        if finding is not None:
+        if finding is not None and not remedy.handed_on(source, remedy.last_name(source)):
             return finding
     for name, one in new:
-        if not _scheduled(one):
+        if not _scheduled(one) and not remedy.handed_on(source, name):
             return _of_name(name, shell.user_ns[name], source)
     return None
 
@@ -86,13 +99,16 @@ def look(result: Any, new: Waiting, shell: Any) -> Finding | None:
 
 
 def _of_value(value: Any, source: str) -> Finding | None:
+    kinds = (CoroutineType, AsyncGeneratorType)
+    if not _is_paginator(value) and not any(type(one) in kinds for one in _items(value)):
+        return None  # before the source is read: most cells end here
     expression = remedy.last_expression(source)
     if type(value) is CoroutineType:
         if not _not_started(value) or _scheduled(value):
             return None
         return _forgotten("This is", value, source, expression)
     if type(value) is AsyncGeneratorType:
-        if value.ag_frame is None or value.ag_running or value.ag_frame.f_lasti > 0:
+        if _begun(value):
             return None
         return Finding(
             "This is an async generator, and nothing has run yet",
@@ -103,15 +119,14 @@ def _of_value(value: Any, source: str) -> Finding | None:
     if _is_paginator(value):
         return Finding(
             "This is a page that nobody has asked for yet",
-            "The async client's list() sends its request when it is awaited, or when an async for "
-            "goes over it. Until then it is only a plan, and always true.",
+            _PAGE,
             remedy.awaited(source, expression),
             "03",
         )
     if type(value) in _COLLECTIONS:
         waiting = [one for one in _items(value) if _not_started(one) and not _scheduled(one)]
         if waiting:
-            return _forgotten_many(value, waiting, remedy.gathered(source, expression))
+            return _forgotten_many(value, waiting, source, expression)
     return None
 
 
@@ -119,7 +134,7 @@ def _of_name(name: str, value: Any, source: str) -> Finding | None:
     assigned = remedy.assigned(source, name)
     if type(value) in _COLLECTIONS:
         waiting = [one for one in _items(value) if _not_started(one)]
-        return _forgotten_many(value, waiting, remedy.gathered(source, assigned), name)
+        return _forgotten_many(value, waiting, source, assigned, name)
     return _forgotten(f"{name} is", value, source, assigned)
 
 
@@ -139,18 +154,23 @@ def _forgotten(subject: str, value: Any, source: str, made: ast.AST | None) -> F
 
 
 def _forgotten_many(
-    value: Any, waiting: list[Any], change: Change | None, name: str = ""
+    value: Any, waiting: list[Any], source: str, made: ast.AST | None, name: str = ""
 ) -> Finding:
     kind = type(value).__name__
     number = len(waiting)
     count = f"{number} coroutines" if number > 1 else "a coroutine"
+    only_calls = all(_not_started(one) or asyncio.isfuture(one) for one in _items(value))
     return Finding(
         f"{name or 'This'} is a {kind} of {count}, none of them awaited"
         if number > 1
         else f"{name or 'This'} is a {kind} with {count} that was never awaited",
-        f"{_call(waiting[0])} was called, but its body has not begun. asyncio.gather starts many "
-        f"and waits for all.",
-        change,
+        f"{_call(waiting[0])} was called, but its body has not begun. "
+        + (
+            "asyncio.gather starts many and waits for all."
+            if only_calls
+            else "Await each call where you make it."
+        ),
+        remedy.gathered(source, made, type(value)) if only_calls else None,
         "03",
     )
 
@@ -163,11 +183,18 @@ _COROUTINE = re.compile(
       | coroutine\ found$
       | \(not\ "coroutine"\)
       | instances\ of\ '?.*'coroutine'
-      | got\ coroutine$
+      | (?:got|,\ not)\ '?coroutine'?$
+      | unsupported\ operand.*'coroutine'
     """,
     re.VERBOSE,
 )
-_NOT_AWAITABLE = re.compile(r"^object (\w+) can't be used in 'await' expression$")
+_NOT_AWAITABLE = re.compile(
+    r"^(?:object |')(\w+)(?:\[.*\])?"
+    r"(?: can't be used in 'await' expression|' object can't be awaited)$"
+)
+_ASYNC_STREAM = re.compile(r"'AsyncStream' object is not")
+_SYNC_ITEMS = re.compile(r"__aiter__ method, got (?:Stream|Sync\w*Page)\b")
+_PAGINATOR = re.compile(r"'AsyncPaginator'")
 _ASYNC_GENERATOR = re.compile(r"'async_generator' object|got <async_generator object")
 _RUNNING_LOOP = (
     "asyncio.run() cannot be called from a running event loop",
@@ -179,15 +206,21 @@ _OTHER_LOOP = ("Event loop is closed", "different event loop", "attached to a di
 
 def _of_error(error: BaseException) -> Finding | None:
     text = str(error)
-    if isinstance(error, AttributeError) and _COROUTINE.search(text):
-        return _used_too_early(error)
-    if isinstance(error, TypeError):
+    if isinstance(error, AttributeError | TypeError):
         if _COROUTINE.search(text):
             return _used_too_early(error)
+        if _PAGINATOR.search(text):
+            return _page_too_early(error, text)
+    if isinstance(error, TypeError):
         if found := _NOT_AWAITABLE.match(text):
             return _awaited_in_vain(error, found[1])
         if _ASYNC_GENERATOR.search(text):
             return _async_generator(error)
+        if _ASYNC_STREAM.search(text):
+            return _async_stream(error)
+        if _SYNC_ITEMS.search(text):
+            return _sync_items(error)
+        return _list_gathered(error)
     if isinstance(error, RuntimeError):
         if any(text.startswith(known) for known in _RUNNING_LOOP):
             return Finding(
@@ -207,21 +240,15 @@ def _of_error(error: BaseException) -> Finding | None:
                 "06",
             )
     if isinstance(error, IndexError):
-        source, node, _ = _spot(error)
-        if change := remedy.guarded(source, node):
-            return Finding(
-                "This chunk has no choices",
-                "A stream may end in a chunk that carries the usage and an empty list of choices. "
-                "Look before you take the first.",
-                change,
-                "02",
-            )
+        return _no_choices(error)
     return None
 
 
 def _used_too_early(error: BaseException) -> Finding:
     source, node, frame = _spot(error)
-    culprit = _culprit(node, frame, CoroutineType)
+    culprit = _culprit(node, frame, "coroutine")
+    if isinstance(node, ast.Await) and culprit is node.value:
+        culprit = None  # it has its await; what is amiss lies elsewhere
     return Finding(
         "A coroutine was used as if it were the answer",
         f"The object here is {COROUTINE}.",
@@ -235,17 +262,19 @@ def _awaited_in_vain(error: BaseException, kind: str) -> Finding:
     if kind == "async_generator":
         return _async_generator(error)
     if kind == "AsyncStream":
+        return _async_stream(error)
+    if kind in ("function", "method"):
         return Finding(
-            "A stream is gone over, not awaited",
-            "It has been opened already; its chunks come one by one.",
-            remedy.iterated(source, node),
-            "02",
+            f"A {kind} was awaited, not a call",
+            "A call has parentheses, and only a call can be waited for.",
+            remedy.called(source, node, kind),
+            "03",
         )
-    if kind == "list" and any(_not_started(one) for one in _values(node, frame)):
+    if kind in _GATHERED and _holds_calls(node, frame):
         return Finding(
-            "A list cannot be awaited",
+            f"A {kind} cannot be awaited",
             "It holds coroutines. asyncio.gather starts them together and waits for all.",
-            remedy.gathered(source, node),
+            remedy.together(source, node, _GATHERED[kind]),
             "03",
         )
     from_sdk = _from_sdk(kind)
@@ -267,24 +296,100 @@ def _async_generator(error: BaseException) -> Finding:
         "An async generator gives its items to an async for",
         "Calling it runs nothing and there is no single result to await or to take at once: "
         "async for awaits one item after another.",
-        remedy.iterated(source, _culprit(node, frame, AsyncGeneratorType)),
+        remedy.iterated(source, _culprit(node, frame, "async_generator")),
         "02",
     )
 
 
+def _async_stream(error: BaseException) -> Finding:
+    source, node, frame = _spot(error)
+    return Finding(
+        "An async client's stream gives its chunks to an async for",
+        "It has been opened already; its chunks come one by one, and each is waited for.",
+        remedy.iterated(source, _culprit(node, frame, "AsyncStream")),
+        "02",
+    )
+
+
+def _sync_items(error: BaseException) -> Finding:
+    source, node, _ = _spot(error)
+    return Finding(
+        "A blocking client's answer is gone over with a plain for",
+        "async for waits for one item after another; a blocking client gives it nothing to wait "
+        "for. Leave out the async, or call an AsyncOpenAI client.",
+        remedy.without_async(source, node),
+        "02",
+    )
+
+
+def _page_too_early(error: BaseException, text: str) -> Finding:
+    source, node, frame = _spot(error)
+    culprit = _culprit(node, frame, "AsyncPaginator")
+    return Finding(
+        "A page was used that nobody has asked for yet",
+        _PAGE,
+        remedy.iterated(source, culprit)
+        if "not iterable" in text
+        else remedy.awaited(source, remedy.maker(source, culprit) or culprit),
+        "03",
+    )
+
+
+def _list_gathered(error: BaseException) -> Finding | None:
+    source, node, frame = _spot(error)
+    match node:
+        case ast.Call(func=ast.Attribute(attr="gather") | ast.Name(id="gather"), args=[items]):
+            if _holds_calls(items, frame):
+                return Finding(
+                    "asyncio.gather takes calls, not a list of them",
+                    "A star before the list hands over its items, one by one.",
+                    remedy.unpacked(source, items),
+                    "03",
+                )
+    return None
+
+
+def _no_choices(error: BaseException) -> Finding | None:
+    source, node, frame = _spot(error)
+    match node:
+        case ast.Subscript(value=ast.Attribute(value=ast.Name(id=name), attr="choices")):
+            chunk = _lookup(name, frame)  # None: a comprehension's own name may be gone by now
+            if chunk is None or (_of_the_sdk(chunk) and not chunk.choices):
+                return Finding(
+                    "This chunk has no choices",
+                    "A stream may end in a chunk that carries the usage and an empty list of "
+                    "choices. Look before you take the first.",
+                    remedy.guarded(source, node),
+                    "02",
+                )
+    return None
+
+
 def _errors(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, or those in a group."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _errors(inner)
-    else:
-        yield error
+    """Yield the error, or those in a group, each before what it was raised from or during."""
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        one = ahead.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        ahead.append(one.__cause__ or (None if one.__suppress_context__ else one.__context__))
+        if isinstance(one, BaseExceptionGroup):
+            ahead += reversed(one.exceptions)
+        else:
+            yield one
+
+
+_TAKES = {"GET_ITER", "GET_AITER", "BEFORE_WITH", "BEFORE_ASYNC_WITH", "LOAD_SPECIAL"}
 
 
 def _spot(error: BaseException) -> tuple[str, ast.AST | None, FrameType | None]:
     """Return the source, the expression that failed and its frame, in the innermost code of yours.
 
-    The source begins at the first line of its file or cell, so that line numbers are true.
+    The source begins at the first line of its file or cell, so that line numbers are true. An
+    expression that did not fail itself, but gave what a `for` or `with` could not take, comes as
+    an ast.Expr.
     """
     mine: TracebackType | None = None
     trace = error.__traceback__
@@ -296,33 +401,64 @@ def _spot(error: BaseException) -> tuple[str, ast.AST | None, FrameType | None]:
         return "", None, None
     code = mine.tb_frame.f_code
     source = "".join(linecache.getlines(code.co_filename))
-    return source, remedy.node_at(source, _position(code, mine.tb_lasti)), mine.tb_frame
+    node = remedy.node_at(source, _position(code, mine.tb_lasti))
+    if isinstance(node, ast.expr) and dis.opname[code.co_code[mine.tb_lasti]] in _TAKES:
+        node = ast.copy_location(ast.Expr(node), node)
+    return source, node, mine.tb_frame
 
 
 def _position(code: CodeType, instruction: int) -> tuple[int | None, ...]:
     return next(islice(code.co_positions(), instruction // 2, None), ())
 
 
-def _culprit(node: ast.AST | None, frame: FrameType | None, kind: type) -> ast.AST | None:
-    """Return the part of the failed expression that made or holds the object."""
+def _culprit(node: ast.AST | None, frame: FrameType | None, kind: str) -> ast.AST | None:
+    """Return the part of the failed expression that made or holds the object of that class."""
+    if isinstance(node, ast.Expr):
+        return node.value
+    likely, makes = None, _MAKES.get(kind)
     for part in remedy.parts(node):
-        if isinstance(part, ast.Name) and frame is not None:
-            if type(_lookup(part.id, frame)) is kind:
+        match part:
+            case ast.Name(id=name) if type(_lookup(name, frame)).__name__ == kind:
                 return part
-        elif isinstance(part, ast.Call):
-            return part
-    return None
+            case ast.Call(func=ast.Name(id=name)):
+                function = _lookup(name, frame)
+                if makes is not None and makes(function):
+                    return part
+                likely = likely or (None if function is None else part)
+            case ast.Call():
+                likely = likely or part
+    return likely
 
 
-def _values(node: ast.AST | None, frame: FrameType | None) -> Iterable[Any]:
-    value = getattr(node, "value", node)
-    if isinstance(value, ast.Name) and frame is not None:
-        return _items(_lookup(value.id, frame))
-    return ()
+_MAKES = {
+    "coroutine": inspect.iscoroutinefunction,
+    "async_generator": inspect.isasyncgenfunction,
+}
 
 
-def _lookup(name: str, frame: FrameType) -> Any:
-    return frame.f_locals.get(name, frame.f_globals.get(name))
+def _holds_calls(node: ast.AST | None, frame: FrameType | None) -> bool:
+    """Whether what is awaited or gathered is a collection of calls, and of nothing else."""
+    items: list[ast.expr]
+    match node.value if isinstance(node, ast.Await) else node:
+        case ast.Name(id=name):
+            value = _lookup(name, frame)
+            found = list(_items(value)) if type(value) in _COLLECTIONS else []
+            return bool(found) and all(_not_started(one) for one in found)
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
+            pass
+        case ast.Dict(values=items):
+            pass
+        case ast.ListComp(elt=item) | ast.SetComp(elt=item) | ast.GeneratorExp(elt=item):
+            items = [item]
+        case ast.DictComp(value=item):
+            items = [item]
+        case _:
+            return False
+    return bool(items) and all(isinstance(item, ast.Call) for item in items)
+
+
+def _lookup(name: str, frame: FrameType | None) -> Any:
+    return frame and frame.f_locals.get(name, frame.f_globals.get(name))
 
 
 def _through_a_client(error: BaseException) -> bool:
@@ -337,6 +473,7 @@ def _through_a_client(error: BaseException) -> bool:
 # --- objects ----------------------------------------------------------------------------------
 
 _COLLECTIONS = (list, tuple, dict, set)
+_GATHERED = {kind.__name__: kind for kind in (*_COLLECTIONS, GeneratorType)}
 
 
 def _items(value: Any, most: int = COUNTED) -> Iterable[Any]:
@@ -352,6 +489,15 @@ def _not_started(value: Any) -> bool:
     return type(value) is CoroutineType and inspect.getcoroutinestate(value) == inspect.CORO_CREATED
 
 
+def _begun(value: "AsyncGeneratorType[Any, Any]") -> bool:
+    """Whether an async generator has run past its first RESUME; what comes before it makes it."""
+    if value.ag_frame is None or value.ag_running:
+        return True
+    steps = dis.get_instructions(value.ag_code)
+    first: int = next(step.offset for step in steps if step.opname == "RESUME")
+    return value.ag_frame.f_lasti >= first
+
+
 def _scheduled(value: Any) -> bool:
     """Whether a task will run the coroutine, though it has not begun."""
     try:
@@ -361,20 +507,20 @@ def _scheduled(value: Any) -> bool:
 
 
 def _is_paginator(value: Any) -> bool:
-    kind = type(value)
-    return kind.__name__ == "AsyncPaginator" and kind.__module__.startswith("openai.")
+    return type(value).__name__ == "AsyncPaginator" and _of_the_sdk(value)
+
+
+def _of_the_sdk(value: Any) -> bool:
+    return type(value).__module__.startswith("openai.")
 
 
 def _from_sdk(kind: str) -> bool:
     """Whether a class of this name is one that the SDK's calls return."""
     import openai
-    from openai import types
+    from openai import pagination, types
 
-    return kind == "Stream" or hasattr(openai, kind) or _defined_below(types, kind)
-
-
-def _defined_below(package: Any, kind: str) -> bool:
-    return any(hasattr(part, kind) for part in (package, package.chat, package.responses))
+    places = (openai, pagination, types, types.chat, types.responses)
+    return kind == "Stream" or (kind != "NoneType" and any(hasattr(one, kind) for one in places))
 
 
 def _call(value: Any) -> str:

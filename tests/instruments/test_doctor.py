@@ -1,5 +1,6 @@
 """The doctor: a card for each broken cell, none for a correct one, and nothing else changed."""
 
+import ast
 import asyncio
 import gc
 import re
@@ -43,9 +44,21 @@ async def api_predict():
 
 CREATE = "client.chat.completions.create(model=model(), messages=sky)"
 SHORT = "client.chat.completions.create(…)"
+ENCLOSED = """\
+def made(words):
+    async def within():
+        for word in words:
+            yield word
+    return within
+within = made(["a", "b"])
+"""
+LIMITED = """\
+async def limited(call):
+    return await call
+"""
 
 BROKEN = {
-    # cell: (title, line before, line after, lesson)
+    # cell: (title, line before, line after, lesson); "" before: a line to add; None: no line at all
     CREATE: (
         "This is a coroutine, and it was never awaited",
         CREATE,
@@ -84,8 +97,50 @@ BROKEN = {
     ),
     "{'a': ask(), 'b': 3}": (
         "This is a dict with a coroutine that was never awaited",
-        "{'a': ask(), 'b': 3}",
-        "await asyncio.gather(*{'a': ask(), 'b': 3}.values())",
+        None,
+        None,
+        "03",
+    ),
+    "both = (ask(), 1)": (
+        "both is a tuple with a coroutine that was never awaited",
+        None,
+        None,
+        "03",
+    ),
+    "both = dict(a=ask(), b=ask())": (
+        "both is a dict of 2 coroutines, none of them awaited",
+        "both = dict(a=ask(), b=ask())",
+        "both = await asyncio.gather(*dict(a=ask(), b=ask()).values())",
+        "03",
+    ),
+    "results = []\nfor _ in range(2):\n    results.append(ask())": (
+        "results is a list of 2 coroutines, none of them awaited",
+        "",
+        "results = await asyncio.gather(*results)",
+        "03",
+    ),
+    "results = {}\nfor key in 'ab':\n    results[key] = ask()\nresults": (
+        "This is a dict of 2 coroutines, none of them awaited",
+        "",
+        "results = await asyncio.gather(*results.values())",
+        "03",
+    ),
+    "async def many():\n    return [ask(), ask()]\nanswers = await many()": (
+        "answers is a list of 2 coroutines, none of them awaited",
+        "answers = await many()",
+        "answers = await asyncio.gather(*await many())",
+        "03",
+    ),
+    "answer = ask()\ndef later():\n    answer = str(1)\n    return answer\nanswer": (
+        "This is a coroutine, and it was never awaited",
+        "answer = ask()",
+        "answer = await ask()",
+        "03",
+    ),
+    "%%time\nanswer = ask()\nanswer": (
+        "This is a coroutine, and it was never awaited",
+        None,
+        None,
         "03",
     ),
     "client.models.list()": (
@@ -98,6 +153,12 @@ BROKEN = {
         "This is an async generator, and nothing has run yet",
         "api_predict()",
         "async for piece in api_predict():",
+        "02",
+    ),
+    f"{ENCLOSED}within()": (
+        "This is an async generator, and nothing has run yet",
+        "within()",
+        "async for piece in within():",
         "02",
     ),
     f"{CREATE}.choices": (
@@ -116,6 +177,86 @@ BROKEN = {
         "A coroutine was used as if it were the answer",
         f"reply = {CREATE}",
         f"reply = await {CREATE}",
+        "03",
+    ),
+    "reply = ask()\nreply = reply.strip()": (
+        "A coroutine was used as if it were the answer",
+        "reply = ask()",
+        "reply = await ask()",
+        "03",
+    ),
+    "def shout(reply):\n    return reply.upper()\nreply = str(1)\nshout(ask())": (
+        "A coroutine was used as if it were the answer",
+        "return reply.upper()",
+        "return (await reply).upper()",
+        "03",
+    ),
+    "reply = ask()\ndef other():\n    reply = str(1)\n    return reply\nreply.upper()": (
+        "A coroutine was used as if it were the answer",
+        "reply = ask()",
+        "reply = await ask()",
+        "03",
+    ),
+    "chat = sync_client.chat.completions\n"
+    "chat.create(model=model(), messages=[{'role': 'user', 'content': ask()}])": (
+        "A coroutine was used as if it were the answer",
+        "chat.create(model=model(), messages=[{'role': 'user', 'content': ask()}])",
+        "chat.create(model=model(), messages=[{'role': 'user', 'content': await ask()}])",
+        "03",
+    ),
+    "await client.embeddings.create(model=model(), input=ask())": (
+        "A coroutine was used as if it were the answer",
+        "await client.embeddings.create(model=model(), input=ask())",
+        "await client.embeddings.create(model=model(), input=await ask())",
+        "03",
+    ),
+    "str(1) + ask()": (
+        "A coroutine was used as if it were the answer",
+        "str(1) + ask()",
+        "str(1) + await ask()",
+        "03",
+    ),
+    "ask() + ' more'": (
+        "A coroutine was used as if it were the answer",
+        "ask() + ' more'",
+        "await ask() + ' more'",
+        "03",
+    ),
+    "int(ask())": (
+        "A coroutine was used as if it were the answer",
+        "int(ask())",
+        "int(await ask())",
+        "03",
+    ),
+    "import json\njson.loads(s=ask())": (
+        "A coroutine was used as if it were the answer",
+        "json.loads(s=ask())",
+        "json.loads(s=await ask())",
+        "03",
+    ),
+    "import re\nre.sub('a', 'b', ask())": (
+        "A coroutine was used as if it were the answer",
+        "re.sub('a', 'b', ask())",
+        "re.sub('a', 'b', await ask())",
+        "03",
+    ),
+    "'%d' % ask()": (
+        "A coroutine was used as if it were the answer",
+        "'%d' % ask()",
+        "'%d' % await ask()",
+        "03",
+    ),
+    "try:\n    ask().choices\nexcept AttributeError as error:\n"
+    "    raise RuntimeError('no answer') from error": (
+        "A coroutine was used as if it were the answer",
+        "ask().choices",
+        "(await ask()).choices",
+        "03",
+    ),
+    "try:\n    ask().choices\nexcept AttributeError:\n    raise RuntimeError('no answer')": (
+        "A coroutine was used as if it were the answer",
+        "ask().choices",
+        "(await ask()).choices",
         "03",
     ),
     "ask()['choices']": (
@@ -166,6 +307,78 @@ BROKEN = {
         f"async with await {SHORT} as stream:",
         "03",
     ),
+    f"with {CREATE[:-1]}, stream=True) as stream:\n    pass": (
+        "A coroutine was used as if it were the answer",
+        f"with {SHORT} as stream:",
+        f"async with await {SHORT} as stream:",
+        "03",
+    ),
+    f"for chunk in {CREATE[:-1]}, stream=True):\n    pass": (
+        "A coroutine was used as if it were the answer",
+        f"for chunk in {SHORT}:",
+        f"async for chunk in await {SHORT}:",
+        "03",
+    ),
+    f"stream = await {CREATE[:-1]}, stream=True)\nfor chunk in stream:\n    pass": (
+        "An async client's stream gives its chunks to an async for",
+        "for chunk in stream:",
+        "async for chunk in stream:",
+        "02",
+    ),
+    f"stream = await {CREATE[:-1]}, stream=True)\nawait stream": (
+        "An async client's stream gives its chunks to an async for",
+        "await stream",
+        "async for piece in stream:",
+        "02",
+    ),
+    f"stream = sync_{CREATE[:-1]}, stream=True)\nasync for chunk in stream:\n    pass": (
+        "A blocking client's answer is gone over with a plain for",
+        "async for chunk in stream:",
+        "for chunk in stream:",
+        "02",
+    ),
+    f"stream = sync_{CREATE[:-1]}, stream=True)\n[chunk async for chunk in stream]": (
+        "A blocking client's answer is gone over with a plain for",
+        "[chunk async for chunk in stream]",
+        "[chunk for chunk in stream]",
+        "02",
+    ),
+    "client.models.list().data": (
+        "A page was used that nobody has asked for yet",
+        "client.models.list().data",
+        "(await client.models.list()).data",
+        "03",
+    ),
+    "models = client.models.list()\nmodels.data": (
+        "A page was used that nobody has asked for yet",
+        "models = client.models.list()",
+        "models = await client.models.list()",
+        "03",
+    ),
+    "for one in client.models.list():\n    pass": (
+        "A page was used that nobody has asked for yet",
+        "for one in client.models.list():",
+        "async for one in client.models.list():",
+        "03",
+    ),
+    "await sync_client.models.list()": (
+        "A SyncPage is no call to wait for: there is nothing to await",
+        "await sync_client.models.list()",
+        "sync_client.models.list()",
+        "03",
+    ),
+    "await ask": (
+        "A function was awaited, not a call",
+        "await ask",
+        "await ask()",
+        "03",
+    ),
+    "await client.chat.completions.create": (
+        "A method was awaited, not a call",
+        "await client.chat.completions.create",
+        f"await {SHORT}",
+        "03",
+    ),
     f"answer = await sync_{CREATE}": (
         "A ChatCompletion is no call to wait for: there is nothing to await",
         f"answer = await sync_{SHORT}",
@@ -187,6 +400,36 @@ BROKEN = {
     "calls = [ask(), ask()]\nawait calls": (
         "A list cannot be awaited",
         "await calls",
+        "await asyncio.gather(*calls)",
+        "03",
+    ),
+    "await [ask() for _ in range(2)]": (
+        "A list cannot be awaited",
+        "await [ask() for _ in range(2)]",
+        "await asyncio.gather(*[ask() for _ in range(2)])",
+        "03",
+    ),
+    "both = await (ask(), ask())": (
+        "A tuple cannot be awaited",
+        "both = await (ask(), ask())",
+        "both = await asyncio.gather(*(ask(), ask()))",
+        "03",
+    ),
+    "calls = {'a': ask()}\nawait calls": (
+        "A dict cannot be awaited",
+        "await calls",
+        "await asyncio.gather(*calls.values())",
+        "03",
+    ),
+    "await asyncio.gather([ask(), ask()])": (
+        "asyncio.gather takes calls, not a list of them",
+        "await asyncio.gather([ask(), ask()])",
+        "await asyncio.gather(*[ask(), ask()])",
+        "03",
+    ),
+    "calls = [ask(), ask()]\nawait asyncio.gather(calls)": (
+        "asyncio.gather takes calls, not a list of them",
+        "await asyncio.gather(calls)",
         "await asyncio.gather(*calls)",
         "03",
     ),
@@ -234,6 +477,22 @@ BROKEN = {
         "if chunk.choices: text = chunk.choices[0].delta.content",
         "02",
     ),
+    f"stream = sync_{CREATE[:-1]}, stream=True, **usage)\n"
+    "for chunk in stream:\n"
+    "    if chunk.choices[0].delta.content is not None:\n"
+    "        pass": (
+        "This chunk has no choices",
+        "if chunk.choices[0].delta.content is not None:",
+        "if chunk.choices and chunk.choices[0].delta.content is not None:",
+        "02",
+    ),
+    f"stream = await {CREATE[:-1]}, stream=True, **usage)\n"
+    "[c.choices[0].delta async for c in stream]": (
+        "This chunk has no choices",
+        "[c.choices[0].delta async for c in stream]",
+        "[c.choices[0].delta async for c in stream if c.choices]",
+        "02",
+    ),
     "async with asyncio.TaskGroup() as group:\n    group.create_task(forgets())": (
         "A coroutine was used as if it were the answer",
         f"reply = {CREATE}",
@@ -247,11 +506,28 @@ CORRECT = (
     "print(await ask())",
     "answer = await ask()\nanswer",
     "[piece async for piece in api_predict()]",
+    f"{ENCLOSED}begun = within()\nawait anext(begun)\nbegun",
+    f"{ENCLOSED}over = within()\nawait over.aclose()\nover",
     "await asyncio.gather(*[ask(), ask()])",
     "task = asyncio.create_task(ask())\ntask",
     "waiting = ask()\ntask = asyncio.create_task(waiting)",
     "both = [ask(), ask()]\nanswers = await asyncio.gather(*both)",
     "answer = ask()\nawait answer",
+    f"{LIMITED}calls = [ask() for _ in range(4)]\n"
+    "jobs = [asyncio.create_task(limited(call)) for call in calls]",
+    f"{LIMITED}call = ask()\njob = asyncio.create_task(limited(call))",
+    "call = ask()\njob = asyncio.create_task(asyncio.wait_for(call, 5))",
+    f"{LIMITED}calls = {{'a': ask(), 'b': ask()}}\n"
+    "jobs = [asyncio.create_task(limited(call)) for _, call in calls.items()]",
+    "calls = [ask(), ask()]\nfirst = await calls.pop()",
+    "call = ask()\njob = asyncio.run_coroutine_threadsafe(call, asyncio.get_running_loop())\ncall",
+    "models = client.models.list()\nasync for one in models:\n    pass\nmodels",
+    "models = client.models.list()\nfirst = await models\nmodels",
+    f"answer = await {CREATE}\nanswer.choices[1]",
+    "class Mine:\n    choices = []\nmine = Mine()\nmine.choices[0]",
+    "await asyncio.gather([])",
+    "await asyncio.gather(3)",
+    "try:\n    ask().choices\nexcept AttributeError:\n    raise RuntimeError from None",
     "answer = ask()\nanswer.close()",
     f"stream = await {CREATE[:-1]}, stream=True)\nstream",
     f"stream = await {CREATE[:-1]}, stream=True)\nasync for chunk in stream:\n    pass",
@@ -350,11 +626,36 @@ def test_a_broken_cell_gets_one_card_that_names_the_line_and_its_repair(
     lines = card["text/plain"].splitlines()
     assert lines[0] == f"doctor   {title}."
     assert lines[-1] == f"see      lesson {lesson}"
-    if before:
+    if before is None:
+        assert not any(line.startswith(("line ", "better ", "write ")) for line in lines)
+    elif before:
         assert lines[-3][9:] == before
         assert lines[-2] == f"better   {after}"
     else:
         assert lines[-2] == f"write    {after}"
+
+
+def test_what_a_card_says_to_write_can_be_compiled() -> None:
+    for _, _, after, _ in filter(None, BROKEN.values()):
+        if after is None:
+            continue
+        code = after.replace("(…)", "()") + (" pass" if after.endswith(":") else "")
+        if code.startswith("return "):
+            code = f"async def within(): {code}"
+        compile(code, after, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("'ChatCompletion' object can't be awaited", "A ChatCompletion is no call to wait for"),
+        ("'SyncPage[Model]' object can't be awaited", "A SyncPage is no call to wait for"),
+        ("'AsyncStream' object can't be awaited", "An async client's stream gives"),
+    ],
+)
+def test_it_knows_the_words_of_python_3_14(visited: Run, text: str, title: str) -> None:
+    (card,) = visited(f"raise TypeError({text!r})")
+    assert card["text/plain"].startswith(f"doctor   {title}")
 
 
 @pytest.mark.parametrize("cell", CORRECT)
