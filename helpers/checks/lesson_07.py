@@ -108,6 +108,9 @@ UNLUCKY = 3
 AT_ONCE = 3
 TRIES = 3
 
+MOST_TRIES = 2 * TRIES
+"""After so many a failing part answers: an answer that would go on for ever comes to its end."""
+
 BRIEF = 16
 """Tokens: enough to count to six. A slow model of a learner's own has eight answers to write."""
 
@@ -117,10 +120,10 @@ BRIEF = 16
     hints=(
         "What is repeated here: the part that failed, or everything?",
         "Write an inner `async def one(part)` that takes a place of a semaphore and holds the "
-        "tries for its part. `gather` runs `one` for all parts.",
+        "tries for its part. A `TaskGroup` runs `one` for all parts: it leaves none under way.",
         "Inside `async with places:` go through the tries in a `for`; `return await "
-        "summarise(part)` under a `try`; on `APIError`, and on nothing else, go on; raise it when "
-        "no try is left.",
+        "summarise(part)` under a `try`; on `APIError`, and on nothing else, keep the error and go "
+        "on. When no try is left, return the error.",
     ),
 )
 async def only_what_failed_is_asked_again(trial: Trial) -> str:
@@ -131,6 +134,8 @@ async def only_what_failed_is_asked_again(trial: Trial) -> str:
     async def summarise(part: str) -> str:
         nonlocal under_way, most_under_way
         tries[part] += 1
+        if tries[part] > MOST_TRIES:
+            return part
         under_way += 1
         most_under_way = max(most_under_way, under_way)
         try:
@@ -146,7 +151,16 @@ async def only_what_failed_is_asked_again(trial: Trial) -> str:
         answers[part] = f"{part} {answer.choices[0].message.content}"
         return answers[part]
 
-    returned = await trial.run(list(PARTS), summarise)
+    try:
+        returned = await trial.run(list(PARTS), summarise)
+    except NotYet:
+        tried = tries[PARTS[UNLUCKY]]
+        if not 0 < tried < TRIES:
+            raise
+        raise NotYet(
+            f"Part {UNLUCKY + 1} was tried {count(tried, 'time')}, and patiently gave up; it "
+            f"answers at try {TRIES}."
+        ) from None
     again = sum(number - 1 for part, number in tries.items() if part != PARTS[UNLUCKY])
     if again:
         raise NotYet(
@@ -166,6 +180,7 @@ async def only_what_failed_is_asked_again(trial: Trial) -> str:
         raise NotYet(f"The parts came one after another; {AT_ONCE} may be under way at once.")
     await _gives_up(trial)
     await _mends_no_mistake(trial)
+    await _ends_when_cancelled(trial)
     return (
         f"{len(PARTS)} summaries in order, each asked for once and part {UNLUCKY + 1} three times; "
         f"at most {most_under_way} calls at once."
@@ -180,6 +195,10 @@ def _in_order(result: list[object], answers: dict[str, str]) -> None:
         raise NotYet("All summaries are there, in another order than their parts.")
     lost = sum(each not in result for each in expected)
     raise NotYet(f"{lost} of the {len(PARTS)} summaries are not in the result.")
+
+
+LONGER = 0.2
+"""Seconds for a call that does not fail: it is under way when another has failed for good."""
 
 
 async def _gives_up(trial: Trial) -> None:
@@ -200,46 +219,89 @@ async def _mends_no_mistake(trial: Trial) -> None:
         )
 
 
-MOST_TRIES = 2 * TRIES
-"""Where an answer that would go on for ever is stopped."""
-
-
-class _Enough(BaseException):
-    """Passes through an `except Exception` that would try for ever."""
-
-
 async def _tries_of_a_part_that_fails(trial: Trial, error: Exception) -> int:
-    """Return how often a part was tried that raises this error each time.
+    """Return how often a part was tried that raises this error each time, beside two that answer.
 
     Raises:
-        NotYet: the error was neither raised nor put into the part's place.
+        NotYet: the error was neither raised nor put into the part's place, or calls went on.
     """
-    tries = 0
+    tries = under_way = 0
 
     async def summarise(part: str) -> str:
-        nonlocal tries
-        tries += 1
-        await asyncio.sleep(0)
-        if tries > MOST_TRIES:
-            raise _Enough
-        raise error
+        nonlocal tries, under_way
+        under_way += 1
+        try:
+            if part != PARTS[0]:
+                await asyncio.sleep(LONGER)
+                return part
+            tries += 1
+            await asyncio.sleep(0)
+            if tries <= MOST_TRIES:
+                raise error
+            return part
+        finally:
+            under_way -= 1
 
+    result = None
     try:
-        result = await trial.run([PARTS[0]], summarise)
-    except (NotYet, _Enough, BaseExceptionGroup):  # that it raises is as it should be
-        return tries
-    if tries <= MOST_TRIES:
-        _shows_the_error(_items(result, "patiently", "summaries"), type(error).__name__)
+        result = await trial.run(list(PARTS[:AT_ONCE]), summarise)
+    except NotYet as verdict:  # that it raises is as it should be
+        _is_the_error(verdict.__context__, error)
+    await asyncio.sleep(0)  # calls that were cancelled end in this turn
+    name = type(error).__name__
+    if under_way:
+        raise NotYet(
+            f"A part failed for good with {name}, and when patiently ended {under_way} other calls "
+            f"were still under way: paid for, and nobody gets their answers."
+        )
+    if result is not None and tries <= MOST_TRIES:
+        _shows_the_error(_items(result, "patiently", "summaries"), name)
     return tries
 
 
+def _is_the_error(raised: BaseException | None, error: Exception) -> None:
+    kind = type(error)
+    if isinstance(raised, BaseExceptionGroup) and raised.subgroup(kind):
+        return
+    if not isinstance(raised, kind):
+        raise NotYet(
+            f"A part failed for good with {kind.__name__}; what patiently raised is "
+            f"{type(raised).__name__}: {raised}"
+        ) from None
+
+
 def _shows_the_error(result: list[object], error: str) -> None:
-    if not result:
+    if len(result) < AT_ONCE:
         raise NotYet(f"A part failed for good with {error}, and the result leaves it out.")
     if not isinstance(result[0], BaseException):
         raise NotYet(
             f"A part failed for good with {error}; in its place is {describe(result[0])}, and "
             f"nobody sees the error."
+        )
+
+
+async def _ends_when_cancelled(trial: Trial) -> None:
+    """Whoever stops the run must not find that it takes this for one more failure."""
+    if not inspect.iscoroutinefunction(trial.answer):  # a thread, which nobody can cancel
+        return
+    tries: Counter[str] = Counter()
+    begun = asyncio.Event()
+
+    async def summarise(part: str) -> str:
+        tries[part] += 1
+        begun.set()
+        if tries[part] == 1:
+            await asyncio.sleep(LONGER)
+        return part
+
+    run = asyncio.create_task(trial.run(list(PARTS[:AT_ONCE]), summarise))
+    await begun.wait()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    if not run.cancelled() or max(tries.values()) > 1:
+        raise NotYet(
+            "patiently was cancelled and did not end as cancelled: something in it caught the "
+            "CancelledError. Catch APIError alone."
         )
 
 

@@ -75,6 +75,8 @@ def _read() -> set[str]:
         return set()
     try:
         return set(map(str, json.loads(file.read_text("utf-8"))["passed"]))
+    except OSError:  # a folder, or a file that others may not read: note_passed says a word of it
+        return set()
     except (ValueError, KeyError, TypeError):
         aside = file.with_suffix(".unreadable")
         file.replace(aside)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +84,13 @@ def with_the_blocking_client(text: str) -> str:
     return str(answer.choices[0].message.content)
 
 
-@pytest.mark.parametrize("caption", [in_a_portal, with_the_blocking_client])
+def in_a_pool_that_is_dropped(text: str) -> str:
+    return ThreadPoolExecutor(1).submit(asyncio.run, ask_alone(text)).result()
+
+
+@pytest.mark.parametrize(
+    "caption", [in_a_portal, with_the_blocking_client, in_a_pool_that_is_dropped]
+)
 def test_other_ways_to_a_plain_answer_pass(caption: Callable[[str], str]) -> None:
     assert judged("06-1", caption).passed
 
@@ -105,6 +112,22 @@ def test_a_client_carried_into_a_second_loop_is_told_the_error() -> None:
     assert not verdict.passed
     assert verdict.saw[0].endswith("raised RuntimeError: Event loop is closed")
     assert verdict.saw[1] == "2 requests reached the server."
+
+
+def test_a_side_loop_left_behind_by_each_call_is_counted() -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def caption(text: str) -> str:
+        loops.append(asyncio.new_event_loop())
+        threading.Thread(target=loops[-1].run_forever, daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(ask_alone(text), loops[-1]).result()
+
+    try:
+        verdict = judged("06-1", caption)
+    finally:
+        for loop in loops:
+            loop.call_soon_threadsafe(loop.stop)
+    assert verdict.saw[0] == "Two calls returned, and 2 threads still run that they started."
 
 
 def test_waiting_for_the_loop_that_one_holds_up_is_stopped() -> None:
@@ -156,6 +179,26 @@ def a_client_for_each_run(questions: list[str]) -> list[str]:
 @pytest.mark.parametrize("nightly", [awaited, a_client_for_each_run])
 def test_other_ways_to_pay_once_pass(nightly: Callable[[list[str]], Any]) -> None:
     assert judged("06-2", nightly).passed
+
+
+def test_answers_in_another_order_than_the_questions_are_turned_down() -> None:
+    async def nightly(questions: list[str]) -> list[str]:
+        return await asyncio.gather(*map(ask_alone, reversed(questions)))
+
+    verdict = judged("06-2", nightly)
+    assert verdict.saw == (
+        "The answers do not stand in the order of the questions.",
+        "4 requests reached the server.",
+    )
+
+
+def test_answers_as_they_come_are_turned_down() -> None:
+    async def nightly(questions: list[str]) -> list[str]:
+        calls = [ask_alone(question) for question in questions]
+        return [await call for call in asyncio.as_completed(calls)]
+
+    verdict = judged("06-2", nightly)
+    assert verdict.saw[0] == "The answers do not stand in the order of the questions."
 
 
 def test_a_script_that_skips_what_failed_is_told_how_many_answers_it_lost() -> None:

@@ -59,6 +59,16 @@ def test_a_place_that_cannot_be_written_is_a_word_and_no_error(
     assert "03-1" in progress().passed
 
 
+def test_a_folder_in_its_place_is_a_word_and_no_error(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.mkdir(parents=True)
+    assert progress().passed == frozenset()
+    note_passed("03-1")
+    assert "could not be kept" in capsys.readouterr().err
+    assert "03-1" in progress().passed
+
+
 def test_set_to_nothing_no_file_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWAITED_PROGRESS", "")
     monkeypatch.chdir(tmp_path)
