@@ -1,8 +1,12 @@
 """Texts that a pattern matches, found without ever giving Python's `re` much work."""
 
+import itertools
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -14,10 +18,17 @@ MAX_TEXT = 10_000
 MAX_STEPS = 1e6
 """Steps of one search, at worst: some 20 ms."""
 
+MAX_CASELESS = 10_000
+"""Letters in the ranges of a pattern that ignores case: `re` compiles them letter by letter."""
+
+MAX_OPTIONS = 30
+"""Letters of a set that a text is made with, and so about how many texts one pattern gives."""
+
 MAX_DEPTH = 3
 """Repeats within repeats: at each level `re` may go through all below it anew, also for nothing."""
 
-_LETTERS = "aA1" + "".join(map(chr, range(32, 127)))
+_LETTERS = "aA1" + "".join(map(chr, range(32, 127))) + "éßαЖ中"
+_NAMED = re.compile(r"\(\?<(?![=!])")
 _DIGIT, _SPACE, _WORD = (re.compile(kind).fullmatch for kind in (r"\d", r"\s", r"\w"))
 _CATEGORIES = {"DIGIT": _DIGIT, "SPACE": _SPACE, "WORD": _WORD}
 
@@ -40,45 +51,103 @@ class Steps:
         return self.left > 0
 
 
-def matching(pattern: str, least: int, most: int, guesses: Iterable[str], steps: Steps) -> str:
+def matching(
+    pattern: str, least: int, most: int, guesses: Iterable[str], steps: Steps, turn: int = 0
+) -> str:
     """Return a text of `least` to `most` characters that a pattern matches.
 
-    The text is made from the pattern; where that does not match (it looks ahead), one of `guesses`.
+    The text is made from the pattern, at another turn with other letters; where that does not
+    match (it looks ahead), it is one of `guesses`.
 
     Raises:
         NoText: none was found.
     """
+    read = _read(pattern)
+    for text in (*_made(read.tree, least, turn), *guesses):
+        fits = least <= len(text) <= most
+        if fits and steps.allow(read.log_steps(len(text))) and read.wanted.search(text):
+            return text
+    raise NoText(f"No text for the pattern {pattern[:100]!r} was found.")
+
+
+def matches(pattern: str, text: str, steps: Steps) -> bool:
+    """Return whether a pattern is found in a text.
+
+    Raises:
+        NoText: it could take too long to tell.
+    """
+    read = _read(pattern)
+    if not steps.allow(read.log_steps(len(text))):
+        raise NoText(f"The pattern {pattern[:100]!r} is too much work on a text so long.")
+    return read.wanted.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    wanted: re.Pattern[str]
+    tree: Any
+    places: int
+    turns: int
+    least: int
+    looks: int
+
+    def log_steps(self, length: int) -> float:
+        """Return the logarithm of the steps that a search of a text takes, at most.
+
+        They are the ways through the pattern times the steps of one way, from each letter on.
+        Either bound is above the number of ways; the second one is the better where repeats are
+        nested and the text is brief. What looks ahead or back goes over the text once more.
+        """
+        nested = length * math.log(max(2, self.places * self.turns))
+        one_way = (1 + self.looks) * (self.least + length + 1)
+        starts = 1 if self._is_anchored() else length + 1
+        return min(_ways(self.tree, length), nested) + math.log(one_way) + math.log(starts)
+
+    def _is_anchored(self) -> bool:
+        """Return whether the pattern starts with ^, and so is tried at the first letter only."""
+        first = self.tree[0] if len(self.tree) else (None, None)
+        return str(first[1]).startswith("AT_BEGINNING") and not self.wanted.flags & re.MULTILINE
+
+
+@lru_cache(maxsize=64)
+def _read(pattern: str) -> _Read:
     if len(pattern) > MAX_PATTERN:
         raise NoText("The pattern is too long.")
     try:
-        wanted = re.compile(pattern)
-        tree = _parser.parse(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of "[[", which may mean something else one day
+            pattern, tree = _parsed(pattern)
+            if _caseless(tree, bool(tree.state.flags & re.IGNORECASE)) > MAX_CASELESS:
+                raise NoText(f"The pattern {pattern[:100]!r} has ranges that are too large.")
+            if _depth(tree) > MAX_DEPTH:
+                raise NoText(f"The pattern {pattern[:100]!r} repeats what repeats too deep.")
+            least, looks = _least(tree)
+            if least > MAX_TEXT:
+                raise NoText(f"The pattern {pattern[:100]!r} wants a text that is too long.")
+            return _Read(re.compile(pattern), tree, *_size(tree), least, looks)
     except (re.error, OverflowError, RecursionError):
-        raise NoText(f"The pattern {pattern!r} is none.") from None
-    places, turns = _size(tree)
-    if _depth(tree) > MAX_DEPTH:
-        raise NoText(f"The pattern {pattern!r} repeats what repeats too deep.")
-    for text in (*_made(tree, least), *guesses):
-        if least <= len(text) <= most:
-            length = len(text)
-            # Each bound is above the number of ways through the pattern; the second one is the
-            # better where repeats are nested and the text is brief.
-            ways = min(_ways(tree, length), length * math.log(max(2, places * turns)))
-            if steps.allow(ways + math.log(length + 1)) and wanted.search(text):
-                return text
-    raise NoText(f"No text for the pattern {pattern!r} was found.")
+        raise NoText(f"The pattern {pattern[:100]!r} is none.") from None
 
 
-def _made(tree: Any, least: int) -> Iterator[str]:
+def _parsed(pattern: str) -> tuple[str, Any]:
+    """Return a pattern as Python writes it, and its tree."""
+    try:
+        return pattern, _parser.parse(pattern)
+    except re.error:
+        pattern = _NAMED.sub("(?P<", pattern)  # JavaScript's named groups
+        return pattern, _parser.parse(pattern)
+
+
+def _made(tree: Any, least: int, turn: int) -> Iterator[str]:
     """Yield texts made from a pattern, with its repeats at several lengths."""
     for times in dict.fromkeys((1, 0, 2, 3, 4, 6, 8, 12, 16, 32, least)):
         try:
-            yield _text(tree, times, {})
+            yield _text(tree, times, turn, {})
         except NoText:
             return
 
 
-def _text(nodes: Any, times: int, groups: dict[int, str]) -> str:
+def _text(nodes: Any, times: int, turn: int, groups: dict[int, str]) -> str:
     parts: list[str] = []
     for what, value in nodes:
         match str(what):
@@ -87,23 +156,24 @@ def _text(nodes: Any, times: int, groups: dict[int, str]) -> str:
             case "NOT_LITERAL":
                 parts.append("a" if value != ord("a") else "b")
             case "ANY":
-                parts.append("a")
+                parts.append(_LETTERS[turn % len(_LETTERS)])
             case "IN":
-                parts.append(_one_of(value))
+                letters = _letters(tuple(value))
+                parts.append(letters[turn % len(letters)])
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
                 low, high, inner = value
                 count = max(low, min(times, high))
-                once = _text(inner, times, groups)
+                once = _text(inner, times, turn, groups)
                 if len(once) * count > MAX_TEXT:
                     raise NoText("The pattern wants a text that is too long.")
                 parts.append(once * count)
             case "SUBPATTERN":
-                parts.append(_text(value[3], times, groups))
+                parts.append(_text(value[3], times, turn, groups))
                 groups[value[0]] = parts[-1]
             case "ATOMIC_GROUP":
-                parts.append(_text(value, times, groups))
+                parts.append(_text(value, times, turn, groups))
             case "BRANCH":
-                parts.append(_text(value[1][0], times, groups))
+                parts.append(_text(value[1][turn % len(value[1])], times, turn, groups))
             case "GROUPREF":
                 parts.append(groups.get(value, ""))
             case "AT" | "ASSERT" | "ASSERT_NOT":
@@ -116,16 +186,22 @@ def _text(nodes: Any, times: int, groups: dict[int, str]) -> str:
     return text
 
 
-def _one_of(members: Any) -> str:
-    """Return a character of a set."""
+@lru_cache(maxsize=64)
+def _letters(members: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return some characters of a set."""
     negated = str(members[0][0]) == "NEGATE"
     members = members[1:] if negated else members
     rare = [chr(value if isinstance(value, int) else value[0]) for kind, value in members
             if str(kind) in ("LITERAL", "RANGE")]  # fmt: skip
-    for letter in (*_LETTERS, *rare):
-        if any(_is_member(letter, str(kind), value) for kind, value in members) != negated:
-            return str(letter)
-    raise NoText("A set without a character.")
+    found = (
+        letter
+        for letter in dict.fromkeys((*_LETTERS, *rare[:50]))
+        if any(_is_member(letter, str(kind), value) for kind, value in members) != negated
+    )
+    letters = tuple(itertools.islice(found, MAX_OPTIONS))
+    if not letters:
+        raise NoText("A set without a character.")
+    return letters
 
 
 def _is_member(letter: str, kind: str, value: Any) -> bool:
@@ -163,6 +239,36 @@ def _depth(nodes: Any) -> int:
         varies = str(what).endswith("REPEAT") and value[1] > 1 and value[0] < value[1]
         deepest = max(deepest, below + varies)
     return deepest
+
+
+def _caseless(nodes: Any, ignored: bool) -> int:
+    """Return how many letters the ranges hold in which case is ignored."""
+    letters = 0
+    for what, value in nodes:
+        if str(what) == "IN" and ignored:
+            letters += sum(part[1] - part[0] for kind, part in value if str(kind) == "RANGE")
+        within = ignored
+        if str(what) == "SUBPATTERN":
+            within = bool((ignored or value[1] & re.IGNORECASE) and not value[2] & re.IGNORECASE)
+        letters += sum(_caseless(part, within) for part in _inner(what, value))
+    return letters
+
+
+def _least(nodes: Any) -> tuple[int, int]:
+    """Return the least steps of a way through a pattern, and how many of them look elsewhere.
+
+    Both count what a repeat goes through at least; a look within a repeat counts as many times as
+    the text may be long.
+    """
+    steps = looks = 0
+    for what, value in nodes:
+        inner = [_least(part) for part in _inner(what, value)]
+        below, looking = sum(one for one, _ in inner), sum(one for _, one in inner)
+        if str(what).endswith("REPEAT"):
+            below, looking = below * value[0], looking * min(value[1], MAX_TEXT)
+        steps += 1 + below
+        looks += looking + (str(what) in ("ASSERT", "ASSERT_NOT", "GROUPREF"))
+    return steps, looks
 
 
 def _size(nodes: Any) -> tuple[int, int]:

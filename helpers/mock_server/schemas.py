@@ -1,12 +1,17 @@
 """Values that are valid for a JSON schema, filled with words that fit."""
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from helpers.mock_server import patterns
 
@@ -26,24 +31,36 @@ of work, which nothing else can interrupt; a large real schema takes a few hundr
 MAX_PROMPT = 20_000
 """Characters, the last ones, of a prompt that are looked through for names and numbers."""
 
+MAX_OPTIONS = 1000
+"""Values of an enum that are looked at, and values of a number or a text that are tried."""
+
+MAX_SPOKEN = 2000
+"""Characters, the last ones, of a prompt that an enum's values are looked for in."""
+
+MAX_NUMBER = 10**300
+"""The largest bound of a number: a float can be that large, and its digits can be written."""
+
+_DAYS = [str(date(2026, 1, 15) + timedelta(days=day)) for day in range(100)]
 _FORMATS = {
-    "date-time": "2026-01-15T09:30:00Z",
-    "date": "2026-01-15",
-    "time": "09:30:00Z",
-    "duration": "PT15M",
-    "email": "ada@example.com",
-    "hostname": "example.com",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "uri": "https://example.com/",
-    "uri-reference": "/a",
-    "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+    "date-time": [f"{day}T09:30:00Z" for day in _DAYS],
+    "date": _DAYS,
+    "time": [f"{9 + minute // 60:02}:{minute % 60:02}:00Z" for minute in range(30, 130)],
+    "duration": [f"PT{minutes}M" for minutes in range(15, 115)],
+    "email": ["ada@example.com", *(f"ada{number}@example.com" for number in range(2, 101))],
+    "hostname": ["example.com", *(f"www{number}.example.com" for number in range(2, 101))],
+    "ipv4": [f"192.0.2.{number}" for number in range(1, 101)],
+    "ipv6": [f"2001:db8::{number}" for number in range(1, 101)],
+    "uri": ["https://example.com/", *(f"https://example.com/{page}" for page in range(2, 101))],
+    "uri-reference": ["/a", *(f"/a{number}" for number in range(2, 101))],
+    "uuid": [f"6f9619ff-8b86-4d01-b42d-00cf4fc9{number:04x}" for number in range(0x64FF, 0x6563)],
 }
+"""Texts of each format, a hundred of them for arrays whose items are distinct."""
 
 _PATTERN_GUESSES = (
-    *_FORMATS.values(), "1", "12", "123", "1234", "12345", "a", "A", "ab", "AB", "abc", "ABC", "Ab",
-    "ABC123", "ABC-123", "abc-123", "a1", "A1", "12:30", "+15550100", "1.0", "1.0.0", "#a1b2c3",
-    "yes", "true", "word", "two words", "snake_case", "kebab-case", "@ada", "en", "en-GB", "00000",
+    *(texts[0] for texts in _FORMATS.values()), "1", "12", "123", "1234", "12345", "a", "A", "ab",
+    "AB", "abc", "ABC", "Ab", "ABC123", "ABC-123", "abc-123", "a1", "A1", "12:30", "+15550100",
+    "1.0", "1.0.0", "#a1b2c3", "yes", "true", "word", "two words", "snake_case", "kebab-case",
+    "@ada", "en", "en-GB", "00000",
 )  # fmt: skip
 
 _PLACE_WORDS = ("city", "location", "place", "country", "town", "destination", "origin", "region")
@@ -74,6 +91,8 @@ class Words:
     """The proper names in the prompt: what a city or a person is likely to be."""
     turn: int = 0
     """Which of the names to take."""
+    distinct: bool = False
+    """Whether all else shall also differ from turn to turn, as far as it can."""
 
 
 def words(prompt: str, reply: str, turn: int = 0) -> Words:
@@ -100,8 +119,12 @@ def example(schema: Any, source: Words) -> Any:
     Raises:
         Unsatisfiable: none was found.
     """
+    search = _Search(schema, source)
     try:
-        return _Maker(_Search(schema, source), source).make(schema, "", 0)
+        made = _Maker(search, source).make(schema, "", 0)
+        if not search.is_valid(schema, made):
+            raise Unsatisfiable("No value was found that all its parts agree on.")
+        return made
     except _TooLarge:
         raise Unsatisfiable("The schema is too large, or has too many choices.") from None
     except (ArithmeticError, RecursionError):
@@ -116,11 +139,12 @@ class _Search:
     def __init__(self, root: Any, source: Words) -> None:
         self.root = root
         self._source = source
-        self._work = MAX_WORK
+        self._work: float = MAX_WORK
         self._steps = patterns.Steps()
-        self._texts: dict[tuple[str, int, int], str | None] = {}
+        self._texts: dict[tuple[str, int, int, int], str | None] = {}
+        self._matches: dict[tuple[str, str], bool] = {}
 
-    def spend(self, work: int) -> None:
+    def spend(self, work: float) -> None:
         """Count work.
 
         Raises:
@@ -132,13 +156,14 @@ class _Search:
 
     @cached_property
     def prompt(self) -> str:
-        """The prompt in small letters."""
-        return self._source.prompt.lower()
+        """The end of the prompt in small letters."""
+        return self._source.prompt[-MAX_SPOKEN:].lower()
 
     @cached_property
-    def numbers(self) -> list[str]:
+    def numbers(self) -> list[float]:
         """The numbers that the prompt speaks of."""
-        return re.findall(r"-?\d{1,9}(?:\.\d{1,9})?", self._source.prompt)
+        found = re.findall(r"-?\d{1,9}(?:\.\d{1,9})?", self._source.prompt)
+        return [float(number) for number in found]
 
     @cached_property
     def whole_numbers(self) -> list[int]:
@@ -150,19 +175,169 @@ class _Search:
         """The words of the reply."""
         return re.findall(r"[a-z]{4,}", self._source.reply[:MAX_PROMPT].lower())
 
-    def matching(self, pattern: str, least: int, most: int) -> str:
+    def matching(self, pattern: str, least: int, most: int, turn: int) -> str:
         """Return a text for a pattern; for one seen before, the same."""
-        key = pattern, least, most
+        key = pattern, least, most, turn
         if key not in self._texts:
-            self.spend(20)
+            self.spend(20 + len(pattern))
             try:
-                self._texts[key] = patterns.matching(*key, _PATTERN_GUESSES, self._steps)
+                text = patterns.matching(pattern, least, most, _PATTERN_GUESSES, self._steps, turn)
+                self._matches[pattern, text] = True
+                self._texts[key] = text
             except patterns.NoText:
                 self._texts[key] = None
-        text = self._texts[key]
-        if text is None:
+        found = self._texts[key]
+        if found is None:
             raise Unsatisfiable(f"No text for the pattern {pattern[:100]!r} was found.")
-        return text
+        return found
+
+    def is_match(self, pattern: str, text: str) -> bool:
+        """Return whether a pattern is found in a text.
+
+        Raises:
+            Unsatisfiable: it could take too long to tell.
+        """
+        if (pattern, text) not in self._matches:
+            self.spend(3 + len(pattern) // 10)
+            try:
+                self._matches[pattern, text] = patterns.matches(pattern, text, self._steps)
+            except patterns.NoText as problem:
+                raise Unsatisfiable(str(problem)) from None
+        return self._matches[pattern, text]
+
+    def resolve(self, reference: str) -> Any:
+        """Return the part of the schema that a `$ref` names."""
+        self.spend(len(reference) // 100)
+        target = self.root
+        own = target.get("$id") if isinstance(target, dict) else None
+        place = reference.removeprefix(own) if isinstance(own, str) else reference
+        for part in place.removeprefix("#").strip("/").split("/"):
+            if not part:
+                continue
+            part = unquote(part).replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and re.fullmatch(r"\d{1,5}", part):
+                target = dict(enumerate(target)).get(int(part))
+            elif isinstance(target, dict):
+                target = target.get(part)
+            else:
+                target = None
+            if target is None:
+                raise Unsatisfiable(f"The schema has no {reference[:100]}.")
+        return target
+
+    # --- whether a value is valid ---
+
+    def is_valid(self, schema: Any, value: Any) -> bool:
+        """Return whether a value is valid for a schema.
+
+        All keywords of draft 2020-12 and those that they replaced are looked at, but `format`,
+        `unevaluatedItems`, `unevaluatedProperties` and what describes contents.
+
+        Raises:
+            Unsatisfiable: the schema is none, or it could take too long to tell.
+        """
+        # A fifth of what it takes to make a value: that is how long it takes.
+        self.spend(0.2 + (len(schema) // 250 if isinstance(schema, dict) else 0))
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, dict):
+            raise Unsatisfiable(f"No value is valid for the schema {str(schema)[:100]!r}.")
+        if "type" in schema and not any(_is_a(kind, value) for kind in _kinds(schema["type"])):
+            return False
+        if "const" in schema and not self._is_among([schema["const"]], value):
+            return False
+        if "enum" in schema and not self._is_among(schema["enum"], value):
+            return False
+        if isinstance(value, str):
+            fits = _has_size(schema, "Length", value) and self._has_pattern(schema, value)
+        elif isinstance(value, list):
+            fits = _has_size(schema, "Items", value) and self._has_valid_items(schema, value)
+        elif isinstance(value, dict):
+            fits = _has_size(schema, "Properties", value) and self._has_valid_parts(schema, value)
+        else:
+            fits = value is None or isinstance(value, bool) or _is_within(schema, value)
+        return fits and self._meets_choices(schema, value)
+
+    def _is_among(self, options: list[Any], value: Any) -> bool:
+        key = self._key(value)
+        return any(option is value or self._key(option) == key for option in options)
+
+    def _key(self, value: Any) -> Hashable:
+        """Return what is equal for values that are equal in JSON: 1 and 1.0, but not True."""
+        self.spend(0.01)
+        match value:
+            case bool():
+                return "boolean", value
+            case str():
+                self.spend(len(value) / 100_000)
+            case list():
+                return "array", tuple(map(self._key, value))
+            case dict():
+                return "object", frozenset((name, self._key(part)) for name, part in value.items())
+        return value  # type: ignore[no-any-return]
+
+    def _has_pattern(self, schema: dict[str, Any], value: str) -> bool:
+        return "pattern" not in schema or self.is_match(schema["pattern"], value)
+
+    def _has_valid_items(self, schema: dict[str, Any], value: list[Any]) -> bool:
+        first, others = _items(schema)
+        if not all(map(self.is_valid, itertools.chain(first, itertools.repeat(others)), value)):
+            return False
+        if schema.get("uniqueItems") is True and len(set(map(self._key, value))) < len(value):
+            return False
+        if "contains" not in schema:
+            return True
+        found = sum(self.is_valid(schema["contains"], item) for item in value)
+        least = _whole(schema.get("minContains"), 1)
+        return least <= found <= _whole(schema.get("maxContains"), found)
+
+    def _has_valid_parts(self, schema: dict[str, Any], value: dict[str, Any]) -> bool:
+        names = schema.get("propertyNames", True)
+        return (
+            all(key in value for key in schema.get("required", ()))
+            and (names is True or all(self.is_valid(names, key) for key in value))
+            and all(self.is_valid(self.part(schema, key), part) for key, part in value.items())
+            and all(
+                all(one in value for one in then)
+                if isinstance(then, list)
+                else self.is_valid(then, value)
+                for keyword in ("dependentRequired", "dependentSchemas", "dependencies")
+                for key, then in schema.get(keyword, {}).items()
+                if key in value
+            )
+        )
+
+    def _meets_choices(self, schema: dict[str, Any], value: Any) -> bool:
+        def holds(part: Any) -> bool:
+            return self.is_valid(part, value)
+
+        if "$ref" in schema and not holds(self.resolve(schema["$ref"])):
+            return False
+        if not all(map(holds, schema.get("allOf", ()))):
+            return False
+        if "anyOf" in schema and not any(map(holds, schema["anyOf"])):
+            return False
+        if "oneOf" in schema and sum(map(holds, schema["oneOf"])) != 1:
+            return False
+        if "not" in schema and holds(schema["not"]):
+            return False
+        if "if" in schema:
+            return holds(schema.get("then" if holds(schema["if"]) else "else", True))
+        return True
+
+    def part(self, schema: dict[str, Any], key: str) -> Any:
+        """Return the schema of an object's part."""
+        self.spend(len(schema.get("patternProperties", ())) // 50)
+        found = [
+            part
+            for pattern, part in schema.get("patternProperties", {}).items()
+            if self.is_match(pattern, key)
+        ]
+        if key in schema.get("properties", {}):
+            found.insert(0, schema["properties"][key])
+        if not found:
+            return schema.get("additionalProperties", True)
+        return found[0] if len(found) == 1 else {"allOf": found}
 
 
 class _Maker:
@@ -183,23 +358,17 @@ class _Maker:
         if schema is True:
             return self._source.reply
         if not isinstance(schema, dict):
-            raise Unsatisfiable(f"No value is valid for the schema {schema!r}.")
+            raise Unsatisfiable(f"No value is valid for the schema {str(schema)[:100]!r}.")
         if "const" in schema:
-            return self._copied(schema["const"])
-        options = schema.get("enum")
-        if isinstance(options, list):
-            return self._copied(self._one_of(options))
-        if isinstance(schema.get("$ref"), str):
-            merged = {key: value for key, value in schema.items() if key != "$ref"}
-            target = self._resolve(schema["$ref"])
-            if isinstance(target, dict):
-                return self.make({**target, **merged}, name, depth + 1)
-            return self.make(target, name, depth + 1)
-        if isinstance(schema.get("allOf"), list):
-            return self.make(self._merged(schema), name, depth + 1)
+            return self._copied(self._first(_without(schema, "const"), [schema["const"]]))
+        if isinstance(schema.get("enum"), list):
+            options = self._turned(self._ordered(schema["enum"]))
+            return self._copied(self._first(_without(schema, "enum"), options))
         for choice in ("anyOf", "oneOf"):
             if isinstance(schema.get(choice), list):
-                return self._first_valid(schema, schema[choice], name, depth)
+                return self._first_option(schema, choice, name, depth)
+        if any(key in schema for key in ("$ref", "allOf", "if")):
+            return self.make(self._merged([schema]), name, depth + 1)
         return self._by_type(schema, name, depth)
 
     def _copied(self, value: Any) -> Any:
@@ -207,172 +376,224 @@ class _Maker:
             self._search.spend(len(json.dumps(value)) // 100)
         return value
 
-    def _one_of(self, options: list[Any]) -> Any:
-        """Return the option that the prompt speaks of, else the first."""
+    def _first(self, schema: dict[str, Any], values: Iterable[Any]) -> Any:
+        """Return the first of some values that is valid."""
+        for value in values:
+            if self._search.is_valid(schema, value):
+                return value
+        raise Unsatisfiable(f"No value was found for the schema {str(schema)[:100]}.")
+
+    def _turned(self, values: Iterable[Any]) -> Iterator[Any]:
+        """Yield values, where they shall be distinct from another one on at each turn."""
+        values = itertools.islice(values, MAX_OPTIONS + self._source.turn)
+        if not self._source.distinct:
+            return values
+        self._search.spend(self._source.turn // 100)
+        skipped = list(itertools.islice(values, self._source.turn))
+        return itertools.chain(values, skipped)
+
+    def _ordered(self, options: list[Any]) -> list[Any]:
+        """Return the options with those first that the prompt speaks of."""
         if not options:
             raise Unsatisfiable("An enum without values.")
+        options, prompt = options[:MAX_OPTIONS], self._search.prompt
         self._search.spend(len(options) // 10)
-        for option in options:
-            if isinstance(option, str) and option and option.lower() in self._search.prompt:
-                return option
-        return options[0]
 
-    def _resolve(self, reference: str) -> Any:
-        self._search.spend(len(reference) // 100)
-        target = self._search.root
-        for part in reference.removeprefix("#").strip("/").split("/"):
-            if not part:
+        def is_unspoken(option: Any) -> bool:
+            spoken = isinstance(option, str) and 0 < len(option) <= MAX_SPOKEN
+            return not (spoken and option.lower() in prompt)
+
+        return sorted(options, key=is_unspoken)
+
+    def _merged(self, schemas: list[Any]) -> dict[str, Any]:
+        """Return one schema for several that shall all hold, without `$ref`, `allOf` and `if`.
+
+        What cannot be said in one is left out: the value is checked in the end.
+        """
+        merged: dict[str, Any] = {}
+        queue = deque(schemas)
+        while queue:
+            part = queue.popleft()
+            self._search.spend(1 + len(merged) // 50)
+            if part is True:
                 continue
-            part = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(target, dict) or part not in target:
-                raise Unsatisfiable(f"The schema has no {reference}.")
-            target = target[part]
-        return target
-
-    def _merged(self, schema: dict[str, Any]) -> dict[str, Any]:
-        merged = {key: value for key, value in schema.items() if key != "allOf"}
-        for part in schema["allOf"]:
-            self._search.spend(1 + (len(str(part)) + len(str(merged.get("required")))) // 1000)
-            if isinstance(merged.get("properties"), dict):
-                self._search.spend(len(merged["properties"]) // 50)
-            if isinstance(part, dict) and isinstance(part.get("$ref"), str):
-                part = self._resolve(part["$ref"])
             if not isinstance(part, dict):
                 raise Unsatisfiable("A part of an allOf that is no object.")
+            if "if" in part:
+                no, then, other = part["if"], part.get("then", True), part.get("else", True)
+                options = [{"allOf": [no, then]}, {"allOf": [{"not": no}, other]}]
+                part = _without(part, "if", "then", "else")
+                queue.append({"anyOf": options})
             for key, value in part.items():
-                if key == "properties" and isinstance(merged.get(key), dict):
-                    merged[key] = {**merged[key], **value}
-                elif key == "required" and isinstance(merged.get(key), list):
-                    merged[key] = [*merged[key], *value]
-                else:
+                if key == "$ref":
+                    queue.append(self._search.resolve(value))
+                elif key == "allOf":
+                    queue.extend(value)
+                elif key not in merged:
                     merged[key] = value
+                elif key in ("anyOf", "oneOf", "enum", "const"):  # it has to wait for the other
+                    merged.setdefault("allOf", []).append({key: value})
+                elif key in _MERGERS:
+                    if isinstance(value, dict | list):
+                        self._search.spend((len(value) + len(merged[key])) // 50)
+                    merged[key] = _MERGERS[key](merged[key], value)
+                elif key in ("pattern", "contains", "multipleOf", "prefixItems"):
+                    merged["not"] = _either(merged.get("not", False), {"not": {key: value}})
         return merged
 
-    def _first_valid(
-        self, schema: dict[str, Any], options: list[Any], name: str, depth: int
-    ) -> Any:
-        rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+    def _first_option(self, schema: dict[str, Any], choice: str, name: str, depth: int) -> Any:
+        options, rest = schema[choice], _without(schema, choice)
         # Deep down, the plainest option first: that is how a recursive schema ends.
+        order = list(range(len(options)))
         if depth >= MAX_DEPTH:
             texts = [len(str(option)) for option in options]
             self._search.spend(sum(texts) // 1000)
-            order = sorted(range(len(options)), key=texts.__getitem__)
-            options = [options[place] for place in order]
+            order.sort(key=texts.__getitem__)
         failure = Unsatisfiable("A choice without options.")
-        for option in options:
-            merged = {**rest, **option} if isinstance(option, dict) else option
+        for place in order:
+            parts = [rest, options[place]]
+            if choice == "oneOf" and len(options) > 1:
+                parts.append({"not": {"anyOf": options[:place] + options[place + 1 :]}})
+            # What a reference leads to is a level of its own.
+            refers = isinstance(options[place], dict) and "$ref" in options[place]
             try:
-                return self.make(merged, name, depth + 1)
+                made = self.make(self._merged(parts), name, depth + 1 + refers)
+                if self._search.is_valid(schema, made):
+                    return made
             except Unsatisfiable as error:
                 failure = error
         raise failure
 
     def _by_type(self, schema: dict[str, Any], name: str, depth: int) -> Any:
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            kinds = [one for one in kind if one != "null"]
-            if not kinds or (depth >= MAX_DEPTH and "null" in kind):
-                return None
-            kind = kinds[0]
-        if kind is None:
-            kind = _implied(schema)
-        makers: dict[str, Callable[[dict[str, Any], str, int], Any]] = {
-            "object": self._object,
-            "array": self._array,
-            "string": self._string,
-            "integer": self._integer,
-            "number": self._number,
-            "boolean": lambda *_: True,
-            "null": lambda *_: None,
+        kinds = _kinds(schema.get("type") or _implied(schema))
+        if "null" in kinds:
+            others = [kind for kind in kinds if kind != "null"]
+            kinds = ["null", *others] if depth >= MAX_DEPTH else [*others, "null"]
+        makers: dict[Any, Callable[[], Iterable[Any]]] = {
+            "object": lambda: self._objects(schema, depth),
+            "array": lambda: self._arrays(schema, name, depth),
+            "string": lambda: self._strings(schema, name),
+            "integer": lambda: self._turned(self._integers(schema)),
+            "number": lambda: self._turned(self._numbers(schema)),
+            "boolean": lambda: self._turned((True, False)),
+            "null": lambda: (None,),
         }
-        if kind not in makers:
-            raise Unsatisfiable(f"JSON schema knows no type {kind!r}.")
-        return makers[kind](schema, name, depth)
+        failure = Unsatisfiable("A schema without a type.")
+        for kind in kinds:
+            if kind not in makers:
+                raise Unsatisfiable(f"JSON schema knows no type {str(kind)[:100]!r}.")
+            try:
+                return self._first(schema, makers[kind]())
+            except Unsatisfiable as error:
+                failure = error
+        raise failure
 
-    def _object(self, schema: dict[str, Any], name: str, depth: int) -> dict[str, Any]:
+    def _objects(self, schema: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
+        """Yield an object with all its properties, and one with the required ones alone."""
         properties = schema.get("properties", {})
         required = schema.get("required", [])
         if not isinstance(properties, dict) or not isinstance(required, list):
             raise Unsatisfiable("An object whose properties are no object.")
-        required = [key for key in dict.fromkeys(required) if isinstance(key, str)]
-        needed = frozenset(required)
+        needed = dict.fromkeys(key for key in required if isinstance(key, str))
+        for key, then in schema.get("dependentRequired", {}).items():
+            if key in properties or key in needed:
+                needed.update(dict.fromkeys(then))
+        room = _whole(schema.get("maxProperties"), MAX_LENGTH) - len(needed)
         made: dict[str, Any] = {}
-        for key, part in properties.items():
-            if key not in needed and depth >= MAX_DEPTH:
+        for key in properties:
+            if key not in needed and (depth >= MAX_DEPTH or room <= 0):
                 continue
             try:
-                made[key] = self.make(part, key, depth + 1)
+                made[key] = self.make(self._search.part(schema, key), key, depth + 1)
+                room -= key not in needed
             except Unsatisfiable:
                 if key in needed:
                     raise
-        others = schema.get("additionalProperties", True)
-        for key in required:
+        for key in needed:
             if key not in made:
-                made[key] = self.make(others, key, depth + 1)
-        least = schema.get("minProperties", 0)
-        if isinstance(least, int):
-            if least > MAX_LENGTH:
-                raise Unsatisfiable("An object that is too large.")
-            for number in range(len(made), least):
-                made[f"key_{number + 1}"] = self.make(others, "", depth + 1)
-        return made
+                made[key] = self.make(self._search.part(schema, key), key, depth + 1)
+        least = _whole(schema.get("minProperties"), 0)
+        if least > MAX_LENGTH:
+            raise Unsatisfiable("An object that is too large.")
+        while len(made) < least:
+            key = self._new_key(schema, made, depth)
+            made[key] = self.make(self._search.part(schema, key), "", depth + 1)
+        yield made
+        names = frozenset(required)
+        yield {key: part for key, part in made.items() if key in names}
 
-    def _array(self, schema: dict[str, Any], name: str, depth: int) -> list[Any]:
+    def _new_key(self, schema: dict[str, Any], made: dict[str, Any], depth: int) -> str:
+        names = schema.get("propertyNames", True)
+        if names is True and schema.get("patternProperties"):
+            names = {"pattern": next(iter(schema["patternProperties"]))}
+        if names is True:
+            numbered = (f"key_{number}" for number in itertools.count(len(made) + 1))
+            return next(key for key in numbered if key not in made)
+        other = {"type": "string", "not": {"enum": list(made)}}
+        maker = self._at_turn(len(made), distinct=True)
+        return str(maker.make({"allOf": [other, names]}, "key", depth + 1))
+
+    def _at_turn(self, turn: int, *, distinct: bool) -> "_Maker":
+        distinct = distinct or self._source.distinct
+        return _Maker(self._search, replace(self._source, turn=turn, distinct=distinct))
+
+    def _arrays(self, schema: dict[str, Any], name: str, depth: int) -> Iterator[list[Any]]:
         least = _whole(schema.get("minItems"), 0)
         most = _whole(schema.get("maxItems"), MAX_LENGTH)
-        first = schema.get("prefixItems", [])
-        made = (
-            [self.make(part, name, depth + 1) for part in first] if isinstance(first, list) else []
-        )
-        items = schema.get("items", True)
-        if items is False:
-            return made
-        wanted = max(least, 0 if depth >= MAX_DEPTH or len(made) else min(2, most))
+        first, others = _items(schema)
+        parts = list(first[:most])
+        if "contains" in schema:
+            count = min(_whole(schema.get("minContains"), 1), MAX_LENGTH)
+            parts += [{"allOf": [schema["contains"], others]}] * count
+        wanted = max(least, len(parts) or (0 if depth >= MAX_DEPTH else min(2, most)))
         if wanted > MAX_LENGTH:
             raise Unsatisfiable("An array that is too long.")
         distinct = schema.get("uniqueItems") is True
-        seen = {json.dumps(value, sort_keys=True) for value in made} if distinct else set()
-        tries = 0
-        while len(made) < wanted and tries < wanted + 50:
-            turn = len(made) if tries == len(made) else tries
-            maker = _Maker(self._search, replace(self._source, turn=turn))
+        start = self._source.turn if self._source.distinct else 0
+        made: list[Any] = []
+        for place in range(wanted):
+            part = parts[place] if place < len(parts) else others
+            if distinct and made:
+                self._search.spend(len(made) // 50)
+                part = {"allOf": [part, {"not": {"enum": made}}]}
             try:
-                value = maker.make(_varied(items, turn) if distinct else items, name, depth + 1)
+                made.append(
+                    self._at_turn(start + place, distinct=distinct).make(part, name, depth + 1)
+                )
             except Unsatisfiable:
-                if least == 0:
-                    return made
-                raise
-            tries += 1
-            if distinct:
-                key = json.dumps(value, sort_keys=True)
-                if key in seen:
-                    continue
-                seen.add(key)
-            made.append(value)
-        if len(made) < least:
-            raise Unsatisfiable("Too few distinct items.")
-        return made
+                if place < max(least, len(parts)):
+                    raise
+                break
+        yield made
 
-    def _string(self, schema: dict[str, Any], name: str, depth: int) -> str:
+    def _strings(self, schema: dict[str, Any], name: str) -> Iterator[str]:
         least = _whole(schema.get("minLength"), 0)
         most = _whole(schema.get("maxLength"), MAX_LENGTH)
         if least > MAX_LENGTH:
             raise Unsatisfiable("A string that is too long.")
-        pattern = schema.get("pattern")
+        pattern, kind = schema.get("pattern"), str(schema.get("format"))
         if isinstance(pattern, str):
-            return self._search.matching(pattern, least, most)
-        known = _FORMATS.get(str(schema.get("format")))
-        text = known if known is not None else self._text(name)
-        if len(text) < least:
-            text += "." * (least - len(text))
-        if len(text) > most:
-            if known is not None:
-                raise Unsatisfiable("A format that does not fit its length.")
-            text = text[:most]
-        return text
+            return self._turned(self._patterned(pattern, least, most))
+        texts = _FORMATS.get(kind)
+        if texts is None:
+            return _marked(self._text(name), least, most)
+        if kind == "email":
+            texts = [text.rjust(least, "a") for text in texts]
+        elif kind in ("uri", "uri-reference"):
+            texts = [text.ljust(least, "a") for text in texts]
+        return self._turned(texts)
+
+    def _patterned(self, pattern: str, least: int, most: int) -> Iterator[str]:
+        first = self._search.matching(pattern, least, most, 0)
+        yield first
+        for turn in range(1, patterns.MAX_OPTIONS):
+            yield self._search.matching(pattern, least, most, turn)
+            yield f"{first}{turn}"  # for a pattern whose end is open
 
     def _text(self, name: str) -> str:
         source, low = self._source, name.lower()
+        if source.distinct and source.turn >= len(source.names):
+            source = replace(source, names=())
         if source.names and (any(word in low for word in _PLACE_WORDS) or low.endswith("name")):
             return source.names[source.turn % len(source.names)]
         if any(word in low for word in _TEXT_WORDS):
@@ -386,102 +607,206 @@ class _Maker:
             return spoken[source.turn]
         return f"{name or 'text'} {source.turn + 1}"
 
-    def _integer(self, schema: dict[str, Any], name: str, depth: int) -> int:
-        low, high = _range(schema)
-        step = _step(schema)
+    def _integers(self, schema: dict[str, Any]) -> Iterator[int]:
+        low, high, step = _range(schema)
         if step is not None:
-            return int(_multiple(step, low, high, whole=True))
-        for number in self._search.whole_numbers:
-            if low <= number <= high:
-                return number
-        value = 1 if low <= 1 <= high else math.ceil(low) if low > -math.inf else math.floor(high)
-        if value > high:
-            raise Unsatisfiable("No whole number within the bounds.")
-        return value
+            # Those whole numbers that are multiples of 1.5 are those of 3.
+            yield from map(int, _multiples(Fraction(str(step)).numerator, low, high))
+            return
+        self._search.spend(len(self._search.whole_numbers) // 500)
+        yield from (number for number in self._search.whole_numbers if low <= number <= high)
+        if low <= high:
+            near = 1 if low <= 1 <= high else math.ceil(low) if low > 1 else math.floor(high)
+            yield from _spread(near, low, high)
 
-    def _number(self, schema: dict[str, Any], name: str, depth: int) -> float:
-        low, high = _range(schema)
-        step = _step(schema)
+    def _numbers(self, schema: dict[str, Any]) -> Iterator[float]:
+        low, high, step = _range(schema)
         if step is not None:
-            return _multiple(step, low, high, whole=False)
-        for number in self._search.numbers:
-            if low <= float(number) <= high:
-                return float(number)
+            yield from _multiples(step, low, high)
+            return
+        self._search.spend(len(self._search.numbers) // 500)
+        yield from (number for number in self._search.numbers if low <= number <= high)
+        if low > high:
+            return
         if low <= 0.5 <= high:
-            return 0.5
+            yield 0.5
         if low > -math.inf and high < math.inf:
-            return (low + high) / 2
-        return low + 1 if low > -math.inf else high - 1
+            yield from (low + (high - low) * part for part in _FRACTIONS)
+        # Steps that a large float can tell apart.
+        unit = max(1.0, max(abs(edge) for edge in (low, high, 0) if math.isfinite(edge)) / 1e6)
+        start = low if low > -math.inf else high if high < math.inf else 0.5
+        yield from (start + unit * step for step in _spread(1 if low > -math.inf else -1))
+
+
+def _without(schema: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in keys}
 
 
 def _implied(schema: dict[str, Any]) -> str:
     """Return the type that a schema without one speaks of."""
-    for key, kind in (
-        ("properties", "object"), ("required", "object"), ("items", "array"),
-        ("minimum", "number"), ("maximum", "number"),
+    for kind, keys in (
+        ("object", {"properties", "required", "patternProperties", "propertyNames",
+                    "additionalProperties", "minProperties"}),
+        ("array", {"items", "prefixItems", "contains", "minItems", "uniqueItems"}),
+        ("number", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
     ):  # fmt: skip
-        if key in schema:
+        if not keys.isdisjoint(schema):
             return kind
     return "string"
 
 
-def _varied(items: Any, turn: int) -> Any:
-    """Return a schema that gives another value at another turn, for arrays of distinct items."""
-    if not isinstance(items, dict):
-        return items
-    if isinstance(items.get("enum"), list) and turn < len(items["enum"]):
-        return {"const": items["enum"][turn]}
-    if items.get("type") in ("integer", "number"):
-        return {**items, "minimum": _range(items)[0] + turn if "minimum" in items else turn}
-    return items
+def _kinds(kind: Any) -> list[Any]:
+    return kind if isinstance(kind, list) else [kind]
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    match value:
+        case None:
+            return bool(kind == "null")
+        case bool():
+            return bool(kind == "boolean")
+        case int():
+            return kind in ("integer", "number")
+        case float():
+            return kind == "number" or (kind == "integer" and value.is_integer())
+        case str():
+            return bool(kind == "string")
+        case list():
+            return bool(kind == "array")
+    return bool(kind == "object")
+
+
+def _items(schema: dict[str, Any]) -> tuple[list[Any], Any]:
+    """Return the schemas of an array's first items, and that of all others."""
+    items = schema.get("items", True)
+    if isinstance(items, list):  # before draft 2020-12
+        return items, schema.get("additionalItems", True)
+    first = schema.get("prefixItems", [])
+    if not isinstance(first, list):
+        raise Unsatisfiable("The prefixItems are no array.")
+    return first, items
+
+
+def _either(one: Any, other: Any) -> dict[str, Any]:
+    return {"anyOf": [one, other]}
+
+
+def _both(one: Any, other: Any) -> dict[str, Any]:
+    return {"allOf": [one, other]}
+
+
+def _all_parts(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return one | {key: _both(one[key], part) if key in one else part for key, part in other.items()}
+
+
+def _common_kinds(one: Any, other: Any) -> list[Any]:
+    some, more = _kinds(one), _kinds(other)
+    common = [kind for kind in some if kind in more or (kind == "integer" and "number" in more)]
+    if "number" in some and "integer" in more and "integer" not in common:
+        common.append("integer")
+    if not common:
+        raise Unsatisfiable("Two types at once.")
+    return common
+
+
+_MERGERS: dict[str, Callable[[Any, Any], Any]] = {
+    "type": _common_kinds,
+    "required": lambda one, other: [*one, *other],
+    "not": _either,
+    **dict.fromkeys(("properties", "patternProperties"), _all_parts),
+    **dict.fromkeys(("items", "additionalProperties", "propertyNames"), _both),
+    **dict.fromkeys(
+        ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"),
+        max,
+    ),
+    **dict.fromkeys(
+        ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"),
+        min,
+    ),
+}
+"""How a keyword of two schemas becomes one for both."""
 
 
 def _whole(value: Any, default: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
-def _range(schema: dict[str, Any]) -> tuple[float, float]:
-    def bound(key: str, default: float) -> float:
+def _has_size(schema: dict[str, Any], of: str, value: Any) -> bool:
+    size = len(value)
+    return _whole(schema.get(f"min{of}"), 0) <= size <= _whole(schema.get(f"max{of}"), size)
+
+
+def _marked(text: str, least: int, most: int) -> Iterator[str]:
+    """Yield a text that is made as long as asked for, then others with a number at the end."""
+    yield text[:most].ljust(least, ".")
+    for number in range(2, MAX_OPTIONS):
+        mark = f" {number}"[-most:] if most else ""
+        yield (text[: most - len(mark)] + mark).rjust(least, ".")
+
+
+def _range(schema: dict[str, Any]) -> tuple[float, float, float | None]:
+    """Return the bounds of a number, open or not, and what it shall be a multiple of."""
+
+    def found(key: str, default: Any) -> Any:
         value = schema.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return default
+        if abs(value) > MAX_NUMBER:
+            raise Unsatisfiable("The schema's numbers are beyond reason.")
         return value
 
-    whole = schema.get("type") == "integer"
-    low = bound("minimum", -math.inf)
-    high = bound("maximum", math.inf)
-    above = bound("exclusiveMinimum", -math.inf)
-    below = bound("exclusiveMaximum", math.inf)
-    if above >= low and above > -math.inf:
-        low = math.floor(above) + 1 if whole else above + _nudge(above, high, below)
-    if below <= high and below < math.inf:
-        high = math.ceil(below) - 1 if whole else below - _nudge(below, low, above)
-    return low, high
+    low = max(found("minimum", -math.inf), found("exclusiveMinimum", -math.inf))
+    high = min(found("maximum", math.inf), found("exclusiveMaximum", math.inf))
+    step = found("multipleOf", None)
+    return low, high, step if step is None or step > 0 else None
 
 
-def _nudge(edge: float, *others: float) -> float:
-    """Return a step off an open edge that stays clear of the other one."""
-    widths = [abs(other - edge) for other in others if math.isfinite(other) and other != edge]
-    return min([1.0, *(width / 4 for width in widths)])
+def _is_within(schema: dict[str, Any], value: float) -> bool:
+    low, high, step = _range(schema)
+    if not low <= value <= high:
+        return False
+    for edge, old in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        limit = schema.get(edge)
+        if value == (schema.get(old) if limit is True else limit):  # True: so draft 4 has it
+            return False
+    # As they are written: 0.3 is a multiple of 0.1.
+    return step is None or (Fraction(str(value)) / Fraction(str(step))).denominator == 1
 
 
-def _step(schema: dict[str, Any]) -> float | None:
-    step = schema.get("multipleOf")
-    if isinstance(step, bool) or not isinstance(step, int | float) or step <= 0:
-        return None
-    return step
+_FRACTIONS = (0.5, *(tenth / 10 for tenth in range(1, 10)), 0.0, 1.0,
+              *(part / 997 for part in range(1, 997)))  # fmt: skip
+"""Where between two bounds a number may lie."""
 
 
-def _multiple(step: float, low: float, high: float, *, whole: bool) -> float:
-    """Return a multiple within bounds: the one nearest to the bound that there is, or to 0."""
-    if low > -math.inf:
-        start, onward = math.ceil(low / step), 1
-    else:
-        start, onward = min(0, math.floor(high / step) if high < math.inf else 0), -1
-    for number in range(start, start + 1000 * onward, onward):
-        value = number * step
+def _spread(near: int, low: float = -math.inf, high: float = math.inf) -> Iterator[int]:
+    """Yield whole numbers within bounds, from one of them on to both sides, up first."""
+    for step in itertools.count():
+        numbers = [one for one in dict.fromkeys((near + step, near - step)) if low <= one <= high]
+        if not numbers:
+            return
+        yield from numbers
+
+
+def _multiples(step: float, low: float, high: float) -> Iterator[float]:
+    """Yield multiples within bounds, from the lower one on, else from the upper one or 0 down.
+
+    First those that floats also divide without a rest, which is what most checkers look at.
+    """
+    near = low if low > -math.inf else min(0, high)
+    if not math.isfinite(near / step):
+        raise Unsatisfiable("The schema's numbers are beyond reason.")
+    exact = Fraction(str(step))
+    onward, rounded = (1, math.ceil) if low > -math.inf else (-1, math.floor)
+    start = rounded(Fraction(str(near)) / exact)
+    others = []
+    for number in range(start, start + MAX_OPTIONS * onward, onward):
+        value = step * number if isinstance(step, int) else float(exact * number)
         if not low <= value <= high:
             break
-        if not whole or value == int(value):
-            return value
-    raise Unsatisfiable("No multiple within the bounds.")
+        if isinstance(step, int) or (value / step).is_integer():
+            yield value
+        else:
+            others.append(value)
+    yield from others

@@ -319,6 +319,52 @@ def test_many_examples_are_valid_for_their_schemas(schema: dict[str, Any], promp
     try_schema(schema, prompt)
 
 
+entangled_schemas = st.recursive(
+    json_schemas,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=2).map(lambda parts: {"allOf": parts}),
+        st.lists(inner, min_size=1, max_size=3).map(lambda options: {"oneOf": options}),
+        st.tuples(inner, inner).map(lambda pair: {**pair[0], "not": pair[1]}),
+        st.tuples(inner, inner).map(lambda pair: {**pair[0], "anyOf": [pair[1], {}]}),
+        st.tuples(inner, inner, inner).map(
+            lambda three: {**three[0], "if": three[1], "then": three[2]}
+        ),
+        st.tuples(inner, st.integers(0, 4)).map(
+            lambda pair: {"items": pair[0], "minItems": pair[1], "uniqueItems": True}
+        ),
+        st.tuples(inner, inner, st.integers(0, 3)).map(
+            lambda three: {
+                "type": "object",
+                "properties": {"a": three[0], "b": {}},
+                "patternProperties": {"^[ac]$": three[1]},
+                "minProperties": three[2],
+                "maxProperties": 3,
+            }
+        ),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(derandomize=True, max_examples=EXAMPLES * 2, deadline=None, suppress_health_check=QUIET)
+@given(entangled_schemas, texts)
+def test_an_example_is_valid_for_an_entangled_schema_or_there_is_none(
+    schema: dict[str, Any], prompt: str
+) -> None:
+    with contextlib.suppress(schemas.Unsatisfiable):
+        try_schema(schema, prompt)
+
+
+@pytest.mark.slow
+@settings(max_examples=4000, deadline=None, suppress_health_check=QUIET)
+@given(entangled_schemas, texts)
+def test_many_examples_are_valid_for_entangled_schemas_or_there_is_none(
+    schema: dict[str, Any], prompt: str
+) -> None:
+    with contextlib.suppress(schemas.Unsatisfiable):
+        try_schema(schema, prompt)
+
+
 @settings(derandomize=True, max_examples=EXAMPLES * 3, deadline=None, suppress_health_check=QUIET)
 @given(values)
 def test_what_is_no_schema_is_refused_and_breaks_nothing(schema: Any) -> None:
