@@ -4,7 +4,7 @@ from typing import Any
 
 from openai import AsyncOpenAI, OpenAI
 
-from helpers.endpoint import CLIENT_TAG, Endpoint, endpoint
+from helpers.endpoint import CLIENT_TAG, Endpoint, endpoint, machine_settings
 
 _blocking: dict[Endpoint, OpenAI] = {}
 _async: dict[Endpoint, AsyncOpenAI] = {}
@@ -21,10 +21,11 @@ def blocking_client(**options: Any) -> OpenAI:
         EndpointError: the endpoint cannot be used as it is set.
     """
     place = endpoint()
-    if options:
-        return OpenAI(**_settings(place, options))
-    if place not in _blocking or _blocking[place].is_closed():
-        _blocking[place] = OpenAI(**_settings(place, {}))
+    with machine_settings():
+        if options:
+            return OpenAI(**_settings(place, options))
+        if place not in _blocking or _blocking[place].is_closed():
+            _blocking[place] = OpenAI(**_settings(place, {}))
     return _blocking[place]
 
 
@@ -38,10 +39,11 @@ def async_client(**options: Any) -> AsyncOpenAI:
         EndpointError: the endpoint cannot be used as it is set.
     """
     place = endpoint()
-    if options:
-        return AsyncOpenAI(**_settings(place, options))
-    if place not in _async or _async[place].is_closed():
-        _async[place] = AsyncOpenAI(**_settings(place, {}))
+    with machine_settings():
+        if options:
+            return AsyncOpenAI(**_settings(place, options))
+        if place not in _async or _async[place].is_closed():
+            _async[place] = AsyncOpenAI(**_settings(place, {}))
     return _async[place]
 
 

@@ -2,16 +2,19 @@
 
 import atexit
 import contextlib
+import io
 import os
 import re
 import secrets
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from dotenv import dotenv_values, find_dotenv
@@ -33,11 +36,33 @@ can make it ten times that."""
 CLIENT_TAG = f"kernel-{secrets.token_hex(4)}"
 """Marks this process's requests in the journal, as several may share one mock server."""
 
+NO_DOTENV_LINE = r"\s*(?:set\s+|setx\s+|\$env:)OPENAI_|\s*OPENAI_(?:BASE_URL|API_KEY|MODEL)\s*:"
+"""What a shell of Windows or a YAML file would read, and a `.env` file passes over in silence."""
+
+PAST_THE_BASE = r"/(chat/completions|completions|responses|embeddings|models)$"
+"""Routes that are often copied along with an address."""
+
 Source = Literal["the environment", "a .env file", "the embedded mock server"]
 
 
 class EndpointError(RuntimeError):
     """The endpoint cannot be used as it is set; the message says why and what to do."""
+
+
+@contextlib.contextmanager
+def machine_settings() -> Iterator[None]:
+    """Say which settings to look at where no client can be made: its proxy's or certificates'.
+
+    Raises:
+        EndpointError: they cannot be used.
+    """
+    try:
+        yield
+    except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+        raise EndpointError(
+            f"This machine's proxy or certificate settings cannot be used ({_reason(error)}). "
+            f"Look at ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +75,23 @@ class Endpoint:
     source: Source
     keeps_journal: bool
     """Whether the endpoint is a mock server, which can be asked what it saw."""
+    listed: bool = True
+    """False where the endpoint lists models, and this one is not among them. Some take any name."""
 
     def __str__(self) -> str:
         """Say where requests go, without the key and without the embedded server's chance port."""
         if self.source == "the embedded mock server":
             where = f"{self.source}, on this machine"
         else:
-            where = f"{_without_password(self.base_url)} (from {self.source})"
+            where = f"{_without_secrets(self.base_url)} (from {self.source})"
         key = 'none set: "EMPTY" is sent' if self.api_key == NO_KEY else "set, and never shown"
         journal = (
             "kept: a cell can ask the server what it saw"
             if self.keeps_journal
             else "none: only the mock server keeps one"
         )
-        facts = {"endpoint": where, "model": self.model, "key": key, "journal": journal}
+        model = self.model if self.listed else f"{self.model} (not among those the endpoint lists)"
+        facts = {"endpoint": where, "model": model, "key": key, "journal": journal}
         return "\n".join(f"{name:<10}{fact}" for name, fact in facts.items())
 
 
@@ -113,18 +141,11 @@ def in_use() -> bool:
     return _server is not None or bool(_checked)
 
 
-def stop_embedded_server() -> None:
-    """Stop the embedded server, if one runs. The next use starts another on the same port."""
-    with _lock:
-        if _server is not None:
-            _server.stop()
-
-
 # --- an endpoint of yours ---------------------------------------------------------------------
 
 
 def _read_settings() -> _Settings | None:
-    file = dotenv_values(find_dotenv(usecwd=True))
+    file = _read_dotenv()
 
     def value(name: str) -> tuple[str, Source]:
         if name in os.environ:
@@ -139,11 +160,28 @@ def _read_settings() -> _Settings | None:
     return _Settings(base_url.rstrip("/"), api_key or NO_KEY, model, source)
 
 
+def _read_dotenv() -> Mapping[str, str | None]:
+    path = find_dotenv(usecwd=True)
+    if not path:
+        return {}
+    try:
+        text = Path(path).read_text("utf-8-sig")  # Windows tools put a mark in front
+    except UnicodeDecodeError:
+        raise EndpointError(f"The file {path} is not UTF-8 text. Save it as UTF-8.") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(NO_DOTENV_LINE, line):
+            raise EndpointError(
+                f"Line {number} of {path} sets no variable. Write NAME=value, a line each."
+            )
+    return dotenv_values(stream=io.StringIO(text))
+
+
 def _probe(settings: _Settings) -> Endpoint:
     """Ask the endpoint for its models: one request that needs address, path and key to be right."""
-    where = f"OPENAI_BASE_URL={_without_password(settings.base_url)} (from {settings.source})"
+    where = f"{_shown_address(settings)} (from {settings.source})"
     try:
         parts = urlsplit(settings.base_url)
+        _ = parts.port  # it is looked at only when asked for
     except ValueError as error:
         raise EndpointError(
             f"{where} is no address ({error}). Write it like http://localhost:8000/v1."
@@ -155,21 +193,35 @@ def _probe(settings: _Settings) -> Endpoint:
         )
     if not parts.hostname:
         raise EndpointError(f"{where} names no host. Write it like http://localhost:8000/v1.")
+    if parts.query or parts.fragment:
+        raise EndpointError(f"{where} holds a ? or #. Leave out what follows it.")
+    if too_far := re.search(PAST_THE_BASE, parts.path):
+        shorter = _without_secrets(settings.base_url.removesuffix(too_far.group()))
+        raise EndpointError(f"{where} goes too far. Set OPENAI_BASE_URL={shorter}.")
+    if re.match(r"[\"']|bearer\b", settings.api_key, re.IGNORECASE):
+        raise EndpointError(
+            "OPENAI_API_KEY holds more than the key. Leave out quotation marks and “Bearer”."
+        )
     if not re.fullmatch(r"[!-~]+", settings.api_key):
         raise EndpointError(
             "OPENAI_API_KEY holds characters that no key has, such as a space or “…”. "
             "Put your key there in place of what may still be a placeholder."
         )
     try:
-        answer = _get_models(settings.base_url, settings.api_key)
+        answer = _get_models(settings)
     except httpx2.TimeoutException:
         raise EndpointError(
             f"{where} did not answer within {PROBE_TIMEOUT:g} seconds. "
             f"Is the server up, and is the address right?"
         ) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+        if "WRONG_VERSION_NUMBER" in str(error):
+            raise EndpointError(
+                f"{where} answers without encryption. Is it http:// in place of https://?"
+            ) from None
         raise EndpointError(
-            f"{where} cannot be reached ({_reason(error)}). Start the server there, correct the "
+            f"{where} cannot be reached ({_reason(error)}).{_proxy_between(parts)} "
+            f"Start the server there, correct the "
             f"address, or {_how_to_unset(settings.source)} to use the course's own mock server."
         ) from None
     if answer.status_code in (401, 403):
@@ -180,10 +232,10 @@ def _probe(settings: _Settings) -> Endpoint:
     names = _model_names(answer)
     if names is None and not parts.path.endswith("/v1"):
         with contextlib.suppress(httpx2.HTTPError):
-            if _model_names(_get_models(f"{settings.base_url}/v1", settings.api_key)) is not None:
+            if _model_names(_get_models(settings, "/v1")) is not None:
                 raise EndpointError(
                     f"{where} lacks its last part. "
-                    f"Set OPENAI_BASE_URL={_without_password(settings.base_url)}/v1."
+                    f"Set OPENAI_BASE_URL={_without_secrets(settings.base_url)}/v1."
                 )
     if names is None and answer.status_code not in (404, 405):
         raise EndpointError(
@@ -195,6 +247,11 @@ def _probe(settings: _Settings) -> Endpoint:
             f"{where} has no path, and /models answered HTTP {answer.status_code}. "
             f"OpenAI-compatible addresses mostly end in /v1."
         )
+    if names is None and not settings.model:
+        raise EndpointError(
+            f"{where} has no list of models at {parts.path}/models. Such addresses mostly end in "
+            f"/v1; if this one is right, set OPENAI_MODEL to the model to use."
+        )
     model = settings.model or (names[0] if names else "")
     if not model:
         raise EndpointError(f"{where} lists no models. Set OPENAI_MODEL to the one to use.")
@@ -204,14 +261,19 @@ def _probe(settings: _Settings) -> Endpoint:
         model=model,
         source=settings.source,
         keeps_journal="x-mock-server" in answer.headers,
+        listed=not names or model in names,
     )
 
 
-def _get_models(base_url: str, api_key: str) -> httpx2.Response:
-    headers = {"Authorization": f"Bearer {api_key}"}
-    return httpx2.get(
-        f"{base_url}/models", headers=headers, timeout=PROBE_TIMEOUT, follow_redirects=True
-    )
+def _get_models(settings: _Settings, below: str = "") -> httpx2.Response:
+    """Ask for `{base URL}{below}/models`. The key is in no variable that a traceback may show."""
+    with machine_settings():
+        client = httpx2.Client(timeout=PROBE_TIMEOUT, follow_redirects=True)
+    with client:
+        return client.get(
+            f"{settings.base_url}{below}/models",
+            headers={"Authorization": f"Bearer {settings.api_key}"},
+        )
 
 
 def _model_names(answer: httpx2.Response) -> list[str] | None:
@@ -229,13 +291,33 @@ def _how_to_unset(source: Source) -> str:
     return "unset OPENAI_BASE_URL"
 
 
+def _proxy_between(parts: SplitResult) -> str:
+    """Return a sentence about the proxy on the way to an address; empty if there is none."""
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or proxy_bypass(parts.netloc):
+        return ""
+    return (
+        f" The way there goes through the proxy {_without_secrets(proxy)}; "
+        f"NO_PROXY lists the hosts to reach without it."
+    )
+
+
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _without_password(url: str) -> str:
-    """Hide what stands before an `@`: an address may carry a password."""
-    return re.sub(r"//[^/@]*@", "//…@", url)
+def _shown_address(settings: _Settings) -> str:
+    """Return `OPENAI_BASE_URL=…`, without a value that may be a key pasted in the wrong place."""
+    url = settings.base_url
+    if url == settings.api_key or url.startswith("sk-") or not re.search(r"[.:/]", url):
+        return "OPENAI_BASE_URL"
+    return f"OPENAI_BASE_URL={_without_secrets(url)}"
+
+
+def _without_secrets(url: str) -> str:
+    """Hide what an address may carry: a password before an `@`, a key after a `?` or `#`."""
+    return re.sub(r"[?#].*", "?…", re.sub(r"^(\w+://)?.*@", r"\1…@", url))
 
 
 # --- the embedded server ----------------------------------------------------------------------
@@ -260,12 +342,15 @@ class _EmbeddedServer:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
         self._port = 0
         self.base_url = ""
 
     def ensure_running(self) -> None:
         if self._process is None:
             self._start()
+        elif self._owner != os.getpid():
+            return  # a forked child: the server is its parent's, which alone can ask after it
         elif self._process.poll() is not None:
             code = self._process.returncode
             self._start()
@@ -301,13 +386,10 @@ class _EmbeddedServer:
         )
         self.base_url = _wait_until_listening(process)
         self._process = process
+        self._owner = os.getpid()
         self._port = urlsplit(self.base_url).port or 0
         _keep_loopback_off_the_proxy()
         atexit.register(_end, process)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            _end(self._process)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

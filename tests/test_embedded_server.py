@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,16 +75,34 @@ def test_the_server_goes_when_its_kernel_ends_by_itself() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_that_lives_on_does_not_keep_the_server() -> None:
-    fork = "import os, time\nif os.fork() == 0:\n    time.sleep(30)\n    os._exit(0)\n"
-    with a_kernel(then=fork + WAIT) as kernel:
+    fork = (
+        "import os, time\nchild = os.fork()\nif not child:\n    time.sleep(30)\n    os._exit(0)\n"
+    )
+    with a_kernel(then=fork + "print(child, flush=True)\n" + WAIT) as kernel:
+        assert kernel.stdout is not None
         base_url = its_server(kernel)
+        child = int(kernel.stdout.readline())
         kernel.kill()
         try:
             assert seconds_until_gone(base_url) < GONE_WITHIN
         finally:
-            subprocess.run(["pkill", "-f", "time.sleep.30."], check=False)
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_uses_its_parents_server() -> None:
+    fork = (
+        "import os\n"
+        "child = os.fork()\n"
+        "if child:\n    os.waitpid(child, 0)\n"
+        "print(endpoint().base_url, flush=True)\n"
+        "if not child:\n    os._exit(0)\n"
+    )
+    with a_kernel(then=fork) as kernel:
         assert kernel.stdout is not None
-        kernel.stdout.close()
+        addresses = kernel.stdout.read().split()
+    assert len(addresses) == 3
+    assert len(set(addresses)) == 1
 
 
 def test_two_kernels_have_a_server_each() -> None:
@@ -126,6 +145,19 @@ def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MOCK_PACE", "fast")
     with pytest.raises(endpoint.EndpointError, match=r"did not start.*fast.*mock_server"):
         endpoint.endpoint()
+
+
+def test_a_server_whose_port_was_taken_meanwhile_starts_on_another() -> None:
+    before = endpoint.endpoint().base_url
+    server = endpoint._server
+    assert server is not None
+    assert server._process is not None
+    server._process.kill()
+    server._process.wait()
+    with socket.create_server(("127.0.0.1", server._port)):
+        after = endpoint.endpoint().base_url
+        assert after != before
+        assert answers(after)
 
 
 def test_a_file_beside_the_notebook_is_not_what_the_server_imports(

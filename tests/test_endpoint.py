@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers import clients
-from helpers.endpoint import EndpointError, endpoint, show_endpoint
+from helpers.endpoint import EndpointError, _Settings, endpoint, show_endpoint
 
 KEY = "sk-a-key-that-must-not-show"
 
@@ -39,13 +39,13 @@ def guarded_server() -> Iterator[str]:
 
 
 @contextmanager
-def answering(status: int, body: bytes, kind: str = "application/json") -> Iterator[str]:
-    """A server that answers every request alike; its address."""
+def answering(status: int, body: bytes, below: str = "/") -> Iterator[str]:
+    """A server that answers every request below a path alike, others with a 404; its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_response(status if self.path.startswith(below) else 404)
+            self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(body)
 
@@ -143,6 +143,11 @@ def test_an_address_that_is_none_is_told_so(monkeypatch: pytest.MonkeyPatch, url
     assert url in refused(monkeypatch, url)
 
 
+def test_a_port_that_is_none_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(monkeypatch, "http://localhost:99999/v1")
+    assert "is no address (Port out of range" in said
+
+
 def test_an_address_without_v1_is_told_the_right_one(
     monkeypatch: pytest.MonkeyPatch, guarded_server: str
 ) -> None:
@@ -179,10 +184,172 @@ def test_a_refused_key_is_told_so_and_not_shown(
     assert "sk-another" not in said
 
 
-def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = refused(monkeypatch, "http://ann:secret@127.0.0.1:9/v1")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ann:secret@127.0.0.1:9/v1",
+        "http://ann:a/secret@127.0.0.1:9/v1",
+        "http://ann:a@secret@127.0.0.1:9/v1",
+        "ann:secret@127.0.0.1:9/v1",
+        "http://127.0.0.1:9/v1?api-key=secret",
+        "http://127.0.0.1:9/v1#secret",
+        "http://ann:secret@127.0.0.1:9/v1/models",
+    ],
+)
+def test_a_secret_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    said = refused(monkeypatch, url)
     assert "secret" not in said
     assert "127.0.0.1:9" in said
+
+
+@pytest.mark.parametrize("key", [KEY, "AbCdEfGh12345678", "sk-a/b.c"])
+def test_a_key_in_place_of_the_address_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    said = refused(monkeypatch, key)
+    assert key not in said
+    assert "OPENAI_BASE_URL (from the environment) has no http://" in said
+
+
+def test_the_advice_to_add_v1_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200, b'{"data": [{"id": "a"}]}', below="/v1/") as address:
+        said = refused(monkeypatch, address.replace("http://", "http://ann:secret@"))
+    assert "Set OPENAI_BASE_URL=http://…@127.0.0.1:" in said
+    assert said.endswith("/v1.")
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("more", ["?a=b", "#top"])
+def test_what_follows_an_address_is_to_be_left_out(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str, more: str
+) -> None:
+    assert "holds a ? or #" in refused(monkeypatch, guarded_server + more, KEY)
+
+
+@pytest.mark.parametrize(
+    "route", ["chat/completions", "completions", "responses", "embeddings", "models"]
+)
+def test_an_address_copied_with_its_route_is_told_the_shorter_one(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str, route: str
+) -> None:
+    said = refused(monkeypatch, f"{guarded_server}/{route}", KEY)
+    assert f"goes too far. Set OPENAI_BASE_URL={guarded_server}." in said
+
+
+def test_without_a_list_of_models_one_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(404, b"") as address:
+        assert "has no list of models at /v1/models" in refused(monkeypatch, f"{address}/v1")
+        set_to(monkeypatch, f"{address}/v1", "", "mine")
+        place = endpoint()
+        assert (place.model, place.keeps_journal) == ("mine", False)
+
+
+def test_https_to_a_plain_server_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str
+) -> None:
+    said = refused(monkeypatch, guarded_server.replace("http://", "https://"), KEY)
+    assert "http:// in place of https://" in said
+
+
+@pytest.mark.parametrize("key", [f'"{KEY}"', f"'{KEY}'", f"Bearer {KEY}"])
+def test_a_key_with_more_around_it_is_told_so_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str, key: str
+) -> None:
+    said = refused(monkeypatch, guarded_server, key)
+    assert "holds more than the key" in said
+    assert KEY not in said
+
+
+def test_a_key_that_is_forbidden_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(403, b"{}") as address:
+        assert "refused the key (HTTP 403)" in refused(monkeypatch, f"{address}/v1", KEY)
+
+
+PROXIES = {
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "HTTP_PROXY": "socks://127.0.0.1:9",
+    "SSL_CERT_FILE": "/no/such/file.pem",
+}
+
+
+@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("own", [True, False], ids=["yours", "embedded"])
+def test_a_proxy_or_certificate_that_cannot_be_used_is_told_so_and_no_key_shown(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str, name: str, own: bool
+) -> None:
+    if own:
+        set_to(monkeypatch, guarded_server, KEY)
+    monkeypatch.setenv(name, PROXIES[name])
+    for make in (clients.blocking_client, clients.async_client):
+        with pytest.raises(EndpointError, match="proxy or certificate settings") as caught:
+            make(max_retries=0)
+        assert caught.value.__suppress_context__
+        for step in caught.traceback:
+            if "/helpers/" in step.path.as_posix():  # type: ignore[union-attr]
+                assert KEY not in repr(step.frame.f_locals)
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    assert "proxy" not in refused(monkeypatch, "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("HTTP_PROXY", "http://ann:secret@127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://ann:secret@127.0.0.1:9")
+    said = refused(monkeypatch, "http://llm.invalid/v1")
+    assert "through the proxy http://…@127.0.0.1:9; NO_PROXY lists" in said
+    assert "secret" not in said
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "llm.invalid")
+    assert "proxy" not in refused(monkeypatch, "http://llm.invalid/v1")
+
+
+def test_a_model_that_is_not_listed_is_used_and_told(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_to(monkeypatch, guarded_server, KEY, "tiny")
+    show_endpoint()
+    assert "model     tiny (not among those the endpoint lists)\n" in capsys.readouterr().out
+    set_to(monkeypatch, guarded_server, KEY, "small")
+    show_endpoint()
+    assert "model     small\n" in capsys.readouterr().out
+
+
+def test_settings_show_no_key() -> None:
+    assert KEY not in repr(_Settings("http://localhost/v1", KEY, "", "the environment"))
+
+
+def test_a_wrong_option_stays_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        clients.blocking_client(no_such_option=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("OPENAI_BASE_URL=http://127.0.0.1:9/v1\n".encode("utf-16"), "not UTF-8"),
+        ("# für mich\nOPENAI_MODEL=a\n".encode("latin-1"), "not UTF-8"),
+        (b"# mine\nset OPENAI_BASE_URL=http://127.0.0.1:9/v1\n", "Line 2 .* NAME=value"),
+        (b"$env:OPENAI_BASE_URL='http://127.0.0.1:9/v1'\n", "NAME=value"),
+        (b"OPENAI_API_KEY: sk-abc\n", "NAME=value"),
+    ],
+)
+def test_a_dotenv_file_that_cannot_be_read_is_told_so(
+    in_an_empty_folder: Path, written: bytes, says: str
+) -> None:
+    (in_an_empty_folder / ".env").write_bytes(written)
+    with pytest.raises(EndpointError, match=says) as caught:
+        endpoint()
+    assert "sk-abc" not in str(caught.value)
+
+
+def test_a_dotenv_file_with_a_mark_in_front_is_read(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str, in_an_empty_folder: Path
+) -> None:
+    text = f"OPENAI_BASE_URL={guarded_server}\nexport OPENAI_API_KEY='{KEY}'\n"
+    (in_an_empty_folder / ".env").write_text(text, "utf-8-sig")
+    assert endpoint().base_url == guarded_server
 
 
 @pytest.mark.parametrize(

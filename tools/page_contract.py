@@ -1,5 +1,7 @@
 """What every lesson keeps to, as a list of what is wrong with a notebook."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -27,6 +29,14 @@ HOSTS = re.compile(r"https?://(?!127\.0\.0\.1|localhost)[\w.-]+|127\.0\.0\.1:\d+
 BLOCK = re.compile(
     r"\*\*Time\*\* \d+ minutes? · \*\*You need\*\* .+ · \*\*You will\*\* ", re.DOTALL
 )
+NOT_TESTED = re.compile(r"\b(?:NBVAL|PYTEST_VALIDATE)_\w+|^nbval-.*", re.MULTILINE)
+"""What makes nbval pass over a cell, or over what it shows."""
+
+CULPRIT = re.compile(r"^-+> ?\d+ (.*)$", re.MULTILINE)
+"""The line that a traceback points at."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
 UNLOVED = re.compile(r"\b(simply|just|obviously)\b", re.IGNORECASE)
 
 
@@ -86,6 +96,8 @@ def _cells(notebook: NotebookNode) -> Iterator[str]:
             yield f"Cell {cell.id}: {lines} lines; {MOST_LINES} at most."
         if cell.execution_count is None:
             yield f"Cell {cell.id}: was not run."
+        if found := NOT_TESTED.search("\n".join([cell.source, *tags(cell)])):
+            yield f"Cell {cell.id}: {found.group()} keeps its output from being tested."
 
 
 def _outputs(notebook: NotebookNode) -> Iterator[str]:
@@ -99,6 +111,17 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
                 found = pattern.search(bare)
                 if found:
                     yield f"Cell {cell.id}: its output shows a {what}: {found.group()!r}."
+        for output in cell.outputs:
+            picture = output.get("data", {}).get("image/png")
+            if picture is not None and not _is_png(picture):
+                yield f"Cell {cell.id}: its picture is no PNG."
+
+
+def _is_png(picture: str) -> bool:
+    try:
+        return base64.b64decode(picture).startswith(PNG)
+    except binascii.Error:
+        return False
 
 
 def _texts(cell: NotebookNode) -> Iterator[str]:
@@ -132,6 +155,19 @@ def _failures(notebook: NotebookNode) -> Iterator[str]:
             yield f"Cell {cell.id}: tagged raises-exception, and no error is stored."
         if fails and not tagged:
             yield f"Cell {cell.id}: an error is stored, and it is not tagged raises-exception."
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield from _traceback(cell, output)
+
+
+def _traceback(cell: NotebookNode, error: NotebookNode) -> Iterator[str]:
+    """Hold a stored traceback, which nbval does not compare, to its error and to its cell."""
+    said = _plain("\n".join(error.traceback))
+    if not said.endswith(f"{error.ename}: {error.evalue}"):
+        yield f"Cell {cell.id}: the traceback does not end in the error that is stored."
+    culprit = CULPRIT.search(said)
+    if culprit is None or culprit.group(1) not in cell.source.splitlines():
+        yield f"Cell {cell.id}: the traceback points at no line of the cell."
 
 
 def _exercises(notebook: NotebookNode) -> Iterator[str]:

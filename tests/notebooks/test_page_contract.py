@@ -1,5 +1,6 @@
 """Every lesson keeps the page contract, and each clause of the contract can be broken."""
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ANSWERS = "".join(
     f"<details><summary>{answer}</summary>{word}. Because.</details>"
     for answer, word in (("a", "No"), ("b", "Right"), ("c", "No"))
 )
+LAST_ANSWER = "<details><summary>c</summary>No. Because.</details>"
 QUIZ = f"## Check yourself\n**1. What?**\n{ANSWERS}\n**2. And?**\n{ANSWERS}"
 
 
@@ -34,8 +36,13 @@ def prints(text: str) -> NotebookNode:
     return v4.new_output("stream", name="stdout", text=text)
 
 
-def fails(message: str) -> NotebookNode:
-    return v4.new_output("error", ename="TypeError", evalue=message, traceback=[message])
+def fails(message: str, line: str = "1 + '1'", end: str = "TypeError: no") -> NotebookNode:
+    traceback = ["TypeError  Traceback", f"Cell In[1], line 1\n\x1b[32m----> \x1b[39m1 {line}", end]
+    return v4.new_output("error", ename="TypeError", evalue=message, traceback=traceback)
+
+
+def draws(picture: bytes) -> NotebookNode:
+    return v4.new_output("display_data", data={"image/png": base64.b64encode(picture).decode()})
 
 
 @pytest.fixture
@@ -67,6 +74,11 @@ def test_a_page_in_order_has_no_problems(page: NotebookNode) -> None:
     assert page_contract.problems(page) == []
 
 
+def test_a_picture_is_no_problem(page: NotebookNode) -> None:
+    cell(page, "cell-0").outputs = [draws(page_contract.PNG + b"pixels")]
+    assert page_contract.problems(page) == []
+
+
 def cell(page: NotebookNode, id: str) -> NotebookNode:
     return next(cell for cell in page.cells if cell.id == id)
 
@@ -92,11 +104,51 @@ BREAKS: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "a cell not run": (lambda page: cell(page, "cell-0").update(execution_count=None), "not run"),
     "too few cells": (lambda page: page.cells.pop(3), "14 cells"),
     "a random id": (lambda page: cell(page, "cell-0").update(id="9a8b7c6d"), "readable"),
+    "an output not compared": (
+        set_source("cell-0", "# NBVAL_IGNORE_OUTPUT\nprint(1)"),
+        "NBVAL_IGNORE_OUTPUT keeps its output",
+    ),
+    "an output not compared in the old way": (
+        set_source("cell-0", "# PYTEST_VALIDATE_IGNORE_OUTPUT\nprint(1)"),
+        "PYTEST_VALIDATE_IGNORE_OUTPUT keeps its output",
+    ),
+    "a cell passed over": (
+        lambda page: cell(page, "cell-0").metadata.update(tags=["nbval-skip"]),
+        "nbval-skip keeps its output",
+    ),
     "a folder": (set_outputs("cell-0", prints("/home/ann/x.py")), "a folder: '/home/ann/x.py'"),
     "a cell's file": (set_outputs("cell-0", prints("ipykernel_12/3.py")), "a folder"),
     "a key": (set_outputs("cell-0", prints("sk-abcdefgh12345678")), "a key"),
     "a host": (set_outputs("cell-0", prints("http://llm.example.org/v1")), "a host"),
     "a port": (set_outputs("cell-0", prints("127.0.0.1:54321")), "a host"),
+    "a folder of the machine's": (set_outputs("cell-0", prints("/work/x")), "a folder: '/work/x'"),
+    "a home": (set_outputs("cell-0", prints("~/course/x.py")), "a folder: '~/course/x.py'"),
+    "a folder in colours": (
+        set_outputs("cell-0", prints("/ho\x1b[31mme/ann\x1b[0m")),
+        "a folder: '/home/ann'",
+    ),
+    "a key in a header": (set_outputs("cell-0", prints("Bearer abcdefgh")), "a key"),
+    "a picture that is none": (set_outputs("cell-0", draws(b"hello")), "no PNG"),
+    "a picture cut off in its text": (
+        set_outputs("cell-0", v4.new_output("display_data", data={"image/png": "iVBOR"})),
+        "no PNG",
+    ),
+    "too many bytes": (set_outputs("cell-0", prints("x\n" * 250_000)), "500000 at most"),
+    "another error's traceback": (
+        set_outputs("broken", fails("no", end="ValueError: no")),
+        "does not end in the error",
+    ),
+    "another cell's traceback": (
+        set_outputs("broken", fails("no", line="1 + '2'")),
+        "points at no line",
+    ),
+    "a traceback that points nowhere": (
+        set_outputs(
+            "broken",
+            v4.new_output("error", ename="TypeError", evalue="no", traceback=["TypeError: no"]),
+        ),
+        "points at no line",
+    ),
     "an error that is not raised": (set_outputs("broken"), "no error is stored"),
     "an error that is not tagged": (set_outputs("cell-0", fails("oh")), "not tagged"),
     "a starter that passes": (set_outputs("check-starter", prints("passed   yes")), "09-1"),
@@ -114,6 +166,10 @@ BREAKS: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "no quiz": (lambda page: cell(page, "quiz").metadata.pop("tags"), "no quiz"),
     "too few questions": (set_source("quiz", QUIZ.replace("**2.", "**")), "1 questions"),
     "two right answers": (set_source("quiz", QUIZ.replace("No.", "Right.", 1)), "Question 1"),
+    "two answers": (
+        set_source("quiz", QUIZ.replace(ANSWERS, ANSWERS.replace(LAST_ANSWER, ""), 1)),
+        "Question 1",
+    ),
     "a bare verdict": (set_source("quiz", QUIZ.replace("No. Because.", "No. ", 1)), "Question 1"),
     "backticks in HTML": (set_source("quiz", QUIZ.replace("Because", "`x`", 1)), "backticks"),
     "not in the stored form": (lambda page: page.metadata.update(author="me"), "stored form"),

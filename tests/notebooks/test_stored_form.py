@@ -1,5 +1,6 @@
 """Refreshing: nothing of the machine is stored, and what says the same stays."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode, v4
 
 from tools import notebooks
-from tools.refresh import refreshed
+from tools.refresh import main, refreshed
 
 
 def a_notebook(*sources: str) -> NotebookNode:
@@ -87,6 +88,45 @@ def test_a_picture_keeps_the_size_at_which_it_is_shown() -> None:
 def test_an_error_that_is_not_tagged_stops_the_refresh(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         refreshed(a_notebook("1 / 0"), tmp_path)
+
+
+def test_a_refresh_runs_against_the_mock_server_and_shows_nobodys_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL", "AWAITED_PROGRESS")
+    for name in names:
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr("sys.argv", ["refresh"])
+    monkeypatch.setattr("tools.notebooks.paths", list)
+    with pytest.raises(SystemExit):  # there is no notebook to run
+        main()
+    assert [os.environ[name] for name in names] == ["", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            v4.new_output("stream", name="stdout", text="a"),
+            v4.new_output("stream", name="stderr", text="a"),
+        ),
+        (
+            v4.new_output("error", ename="TypeError", evalue="a", traceback=[]),
+            v4.new_output("error", ename="ValueError", evalue="a", traceback=[]),
+        ),
+        (
+            v4.new_output("error", ename="TypeError", evalue="a", traceback=[]),
+            v4.new_output("error", ename="TypeError", evalue="b", traceback=[]),
+        ),
+    ],
+    ids=["stream", "error's name", "error's text"],
+)
+def test_outputs_that_differ_in_one_thing_are_not_the_same(
+    one: NotebookNode, other: NotebookNode
+) -> None:
+    assert notebooks.same_outputs([one], [one])
+    assert not notebooks.same_outputs([one], [other])
 
 
 @pytest.mark.parametrize(
