@@ -32,7 +32,12 @@ class MockOpenAI:
         self._ask("POST", "/mock/faults", {"fault": fault, "times": times, **only})
 
     def pace(self, dial: float | None = None, **changes: Any) -> None:
-        """Turn the dial, or set `first`, `gap` (seconds), `jitter`, `seed`, `tokens`, `models`."""
+        """Turn the dial, or set `first`, `gap` (seconds), `jitter`, `seed`, `tokens`, `models`.
+
+        At dial 0 nothing waits: a `first` or `gap` without a dial turns it from there to 1.
+        """
+        if dial is None and {"first", "gap"} & changes.keys():
+            dial = self._ask("GET", "/mock/pace")["pace"] or 1.0
         if dial is not None:
             changes["pace"] = dial
         self._ask("PUT", "/mock/pace", changes)

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from helpers.mock_server import VERSION, pacing
-from helpers.mock_server.limits import PERIOD, Rate
+from helpers.mock_server.limits import MOST, PERIOD, Rate
 from helpers.mock_server.pacing import FIRST, GAP, Pace
 from helpers.mock_server.server import bind, end_with_parent, serve
 from helpers.mock_server.state import MAX_BODY, State
@@ -111,11 +111,11 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, int, bool]:
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error("--port takes a number from 0 to 65535")
-    for name in ("requests", "tokens", "max_concurrent", "max_body"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} takes a number of at least 1")
-    if options.max_queue is not None and options.max_queue < 0:
-        parser.error("--max-queue takes a number of at least 0")
+    for name in ("requests", "tokens", "max_concurrent", "max_queue", "max_body"):
+        least = 0 if name == "max_queue" else 1
+        given = getattr(options, name)
+        if given is not None and not least <= given <= MOST:
+            parser.error(f"--{name.replace('_', '-')} takes a number from {least} to {MOST}")
     if not 0.01 <= options.period <= 86_400:
         parser.error("--period takes seconds from 0.01 to 86400")
     try:

@@ -79,6 +79,8 @@ class Stream:
     """Seconds by which a fault holds back its head, whatever the pace."""
     broken: bool = False
     """Whether a fault makes it end badly."""
+    started: float | None = None
+    """When its clock began, where that was before it was asked for."""
 
 
 Answer: TypeAlias = Whole | Stream

@@ -5,6 +5,7 @@ import inspect
 import json
 import secrets
 import time
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -229,12 +230,16 @@ async def _work(batch: Batch, state: State) -> None:
 
 async def _answer(line: dict[str, Any], batch: Batch, state: State) -> tuple[int, Any]:
     body = {key: value for key, value in line["body"].items() if not key.startswith("stream")}
-    call = Call(method="POST", path=batch.endpoint, headers={}, body=dump(body))
     try:
+        call = Call(method="POST", path=batch.endpoint, headers={}, body=dump(body))
         found: Any = ENDPOINTS[batch.endpoint](call, state)
         answer: Answer = await found if inspect.isawaitable(found) else found
     except ApiError as error:
         return error.status, error.body()
+    except Exception:  # a fault of ours, as a door would answer it: the other lines go on
+        traceback.print_exc()
+        ours = errors.our_fault()
+        return ours.status, ours.body()
     assert isinstance(answer, Whole)
     batch.model = batch.model or answer.model
     batch.input_tokens += answer.prompt_tokens

@@ -1,5 +1,6 @@
 """Chat completions: the wire shapes of `/v1/chat/completions`, one-shot and streamed."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterator
@@ -14,6 +15,12 @@ from helpers.mock_server.state import State
 from helpers.mock_server.talk import Conversation, Said, Wanted
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
+PARTS = ("text", "image_url", "input_audio", "refusal", "audio", "file", "audio_url", "video_url")
+"""Kinds of parts that a message may have: OpenAI's, and the last two vLLM's."""
+
+INSTEAD = ("tool_calls", "function_call", "refusal", "audio")
+"""What an assistant's message may hold in place of content."""
+
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_awaited_mock"
 MAX_CHOICES = 128
@@ -40,10 +47,14 @@ class Request:
     pace: Pace
 
 
-def create(call: Call, state: State) -> Answer:
+async def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/chat/completions`."""
     request = read(call, state)
-    choices = [talk.say(request.conversation, request.wanted, turn) for turn in range(request.n)]
+    generation.check_size(request.n, request.wanted.limits)
+    choices = [talk.say(request.conversation, request.wanted)]
+    for turn in range(1, request.n):
+        await asyncio.sleep(0)  # a large schema takes half a second: others may run in between
+        choices.append(talk.say(request.conversation, request.wanted, turn))
     written = sum(choice.tokens for choice in choices)
     if request.stream:
         return Stream(
@@ -53,6 +64,7 @@ def create(call: Call, state: State) -> Answer:
             model=request.model,
             prompt_tokens=request.prompt_tokens,
         )
+    generation.check_likely(sum(len(choice.pieces) for choice in choices), request.top_logprobs)
     return whole(
         _completion(request, choices),
         pace=request.pace,
@@ -80,6 +92,7 @@ def read(call: Call, state: State) -> Request:
         raise fields.empty_array("messages")
     texts = [message_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
     roles = [message["role"] for message in messages]
+    _check_answers(messages)
     stream = fields.boolean(body, "stream")
     options = fields.optional_object(body, "stream_options")
     if options is not None and not stream:
@@ -89,9 +102,16 @@ def read(call: Call, state: State) -> Request:
             param="stream_options",
         )
     most = fields.integer(body, "max_completion_tokens", least=1)
-    if most is None:
-        most = fields.integer(body, "max_tokens", least=1)
-    _check_sampling(body)
+    most_before = fields.integer(body, "max_tokens", least=1)
+    if most is not None and most_before is not None:
+        raise errors.ApiError(
+            400,
+            "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+            param="max_tokens",
+            code="invalid_parameter_combination",
+        )
+    check_sampling(body)
+    _check_unused(body)
     as_json, schema = _read_format(body, texts)
     offered = _read_tools(body)
     choice = body.get("tool_choice")
@@ -109,18 +129,23 @@ def read(call: Call, state: State) -> Request:
             parallel=parallel is not False,
             as_json=as_json,
             schema=schema,
-            limits=generation.read_limits(body, most, pace.tokens),
+            limits=generation.read_limits(body, most_before if most is None else most, pace.tokens),
             appendix=call.appendix,
         ),
         prompt_tokens=tokens.count_prompt(texts),
         n=fields.integer(body, "n", least=1, most=MAX_CHOICES) or 1,
         top_logprobs=_read_logprobs(body),
         stream=stream,
-        include_usage=options is not None and fields.boolean(options, "include_usage"),
-        include_obfuscation=options is not None and fields.boolean(options, "include_obfuscation"),
+        include_usage=stream_option(options, "include_usage"),
+        include_obfuscation=stream_option(options, "include_obfuscation"),
         service_tier="priority" if body.get("service_tier") == "priority" else "default",
         pace=pace,
     )
+
+
+def stream_option(options: dict[str, Any] | None, name: str) -> bool:
+    """Return one of a request's `stream_options`."""
+    return options is not None and fields.boolean(options, name, f"stream_options.{name}")
 
 
 def _conversation(roles: list[str], texts: list[str]) -> Conversation:
@@ -157,7 +182,8 @@ def message_text(message: Any, where: str) -> str:
         raise errors.missing(f"{where}.tool_call_id")
     content = message.get("content")
     if content is None:
-        if role in ("assistant", "function"):
+        instead = [name for name in INSTEAD if message.get(name) is not None]
+        if role == "function" or (role == "assistant" and instead):
             return ""
         raise errors.ApiError(
             400,
@@ -167,8 +193,62 @@ def message_text(message: Any, where: str) -> str:
     return content_text(content, f"{where}.content")
 
 
-def content_text(content: Any, where: str) -> str:
-    """Return the text of a message's content: a string, or a list of parts."""
+def _check_answers(messages: list[dict[str, Any]]) -> None:
+    """See to it that tools answer calls that were made, each before anything else is said."""
+    asked: dict[str, None] = {}  # ids in their order, quickly found
+    waiting: dict[str, None] = {}
+    for at, message in enumerate(messages):
+        if message["role"] != "tool":
+            _check_none_waits(waiting, at)
+            asked = _call_ids(message, f"messages[{at}].tool_calls")
+            waiting = asked.copy()
+            continue
+        if not asked:
+            raise errors.ApiError(
+                400,
+                "Invalid parameter: messages with role 'tool' must be a response to a preceeding "
+                "message with 'tool_calls'.",
+                param=f"messages.[{at}].role",
+            )
+        answered = message["tool_call_id"]
+        if answered not in asked:
+            raise errors.ApiError(
+                400,
+                f"Invalid parameter: 'tool_call_id' of '{answered}' not found in 'tool_calls' of "
+                "previous message.",
+                param=f"messages.[{at}].tool_call_id",
+            )
+        waiting.pop(answered, None)
+    _check_none_waits(waiting, len(messages) - 1)
+
+
+def _check_none_waits(calls: dict[str, None], at: int) -> None:
+    if calls:
+        raise errors.ApiError(
+            400,
+            "An assistant message with 'tool_calls' must be followed by tool messages responding "
+            "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
+            f"{', '.join(calls)}",
+            param=f"messages.[{at}].role",
+        )
+
+
+def _call_ids(message: dict[str, Any], where: str) -> dict[str, None]:
+    if message.get("tool_calls") is None:
+        return {}
+    calls = fields.array(message, "tool_calls", where)
+    if not calls:
+        raise fields.empty_array(where)
+    for at, call in enumerate(calls):
+        if not isinstance(call, dict):
+            raise errors.wrong_type(f"{where}[{at}]", "an object", call)
+        if not isinstance(call.get("id"), str):
+            raise errors.missing(f"{where}[{at}].id")
+    return dict.fromkeys(call["id"] for call in calls)
+
+
+def content_text(content: Any, where: str, kinds: tuple[str, ...] = PARTS) -> str:
+    """Return the text of a message's content: a string, or a list of parts of these kinds."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -179,15 +259,27 @@ def content_text(content: Any, where: str) -> str:
             raise errors.wrong_type(f"{where}[{at}]", "an object", part)
         if not isinstance(part.get("type"), str):
             raise errors.missing(f"{where}[{at}].type")
+        if part["type"] not in kinds:
+            raise errors.unsupported_value(f"{where}[{at}].type", part["type"], kinds)
         text = part.get("text")
         if isinstance(text, str):
             parts.append(text)
         elif part["type"].endswith("text"):
             raise errors.missing(f"{where}[{at}].text")
+        elif part["type"] == "image_url":
+            _check_image(part, f"{where}[{at}].image_url")
     return "\n".join(parts)
 
 
-def _check_sampling(body: dict[str, Any]) -> None:
+def _check_image(part: dict[str, Any], where: str) -> None:
+    image = fields.optional_object(part, "image_url", where)
+    if image is None:
+        raise errors.missing(where)
+    if fields.string(image, "url", f"{where}.url") is None:
+        raise errors.missing(f"{where}.url")
+
+
+def check_sampling(body: dict[str, Any]) -> None:
     """Check the fields that change nothing here: the same prompt gives the same words."""
     fields.number(body, "temperature", least=0, most=2)
     fields.number(body, "top_p", least=0, most=1)
@@ -195,7 +287,18 @@ def _check_sampling(body: dict[str, Any]) -> None:
     fields.number(body, "frequency_penalty", least=-2, most=2)
     fields.integer(body, "seed")
     fields.string(body, "user")
-    fields.string(body, "service_tier")
+    fields.optional_object(body, "logit_bias")
+
+
+def _check_unused(body: dict[str, Any]) -> None:
+    """Check the other fields that change nothing, by their type: their values grow with time."""
+    fields.metadata(body)
+    fields.boolean(body, "store")
+    for name in ("reasoning_effort", "service_tier"):
+        fields.string(body, name)
+    for name in ("functions", "modalities"):
+        if body.get(name) is not None:
+            fields.array(body, name)
 
 
 def _read_logprobs(body: dict[str, Any]) -> int | None:
@@ -233,7 +336,11 @@ def _read_format(body: dict[str, Any], texts: list[str]) -> tuple[bool, dict[str
     described = wanted.get("json_schema")
     if described is None:
         raise errors.missing("response_format.json_schema")
-    return True, read_schema(described, "response_format.json_schema")
+    schema = read_schema(described, "response_format.json_schema")
+    if described.get("strict") is True:
+        said = f"Invalid schema for response_format '{described['name']}'"
+        tools.check_strict(schema, said, "response_format", None)
+    return True, schema
 
 
 def read_schema(described: Any, where: str) -> dict[str, Any]:
@@ -244,13 +351,10 @@ def read_schema(described: Any, where: str) -> dict[str, Any]:
     """
     if not isinstance(described, dict):
         raise errors.wrong_type(where, "an object", described)
-    if not isinstance(described.get("name"), str):
-        raise errors.missing(f"{where}.name")
-    schema = described.get("schema")
+    tools.read_name(described, where)
+    schema = fields.optional_object(described, "schema", f"{where}.schema")
     if schema is None:
-        return {"type": "object"}
-    if not isinstance(schema, dict):
-        raise errors.wrong_type(f"{where}.schema", "an object", schema)
+        raise errors.missing(f"{where}.schema")
     return schema
 
 

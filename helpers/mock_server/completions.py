@@ -16,6 +16,7 @@ DEFAULT_TOKENS = 16
 """What OpenAI writes where `max_tokens` is not given."""
 
 MAX_LOGPROBS = 5
+MAX_BEST_OF = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,14 @@ class Request:
 def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/completions`."""
     request = read(call, state)
+    prompted = sum(tokens.count(prompt) for prompt in request.prompts)
+    echoed = request.n * prompted if request.echo else 0
+    generation.check_size(request.n * len(request.prompts), request.limits, echoed)
     choices = [
         _choice(request, prompt, number)
         for prompt in request.prompts
         for number in range(request.n)
     ]
-    prompted = sum(tokens.count(prompt) for prompt in request.prompts)
     written = sum(len(choice.pieces) for choice in choices)
     if request.stream:
         return Stream(
@@ -51,13 +54,14 @@ def create(call: Call, state: State) -> Answer:
             model=request.model,
             prompt_tokens=prompted,
         )
+    generation.check_likely(written, request.logprobs)
     body = {
         **_head(request),
         "choices": [
             {
                 "index": at,
                 "text": choice.text,
-                "logprobs": _logprobs(request, choice.pieces, 0),
+                "logprobs": _logprobs(request, choice.pieces, 0, 0),
                 "finish_reason": choice.finish,
             }
             for at, choice in enumerate(choices)
@@ -94,19 +98,28 @@ def read(call: Call, state: State) -> Request:
     most = fields.integer(body, "max_tokens", least=0)
     if most is None and pace.tokens is None:
         most = DEFAULT_TOKENS
-    fields.number(body, "temperature", least=0, most=2)
-    fields.number(body, "top_p", least=0, most=1)
-    fields.integer(body, "seed")
+    chat.check_sampling(body)
     fields.string(body, "suffix")
+    n = fields.integer(body, "n", least=1, most=chat.MAX_CHOICES) or 1
+    best_of = fields.integer(body, "best_of", least=1, most=MAX_BEST_OF)
+    if best_of is not None and best_of < n:
+        raise errors.ApiError(
+            400,
+            "You requested that the server return more choices than it will generate (HINT: you "
+            f"must set 'n' (currently {n}) to be at most 'best_of' (currently {best_of}), or omit "
+            "either parameter if you don't specifically want to use them.)",
+            param="best_of",
+            code="invalid_value",
+        )
     return Request(
         model=model,
         prompts=_read_prompts(body),
-        n=fields.integer(body, "n", least=1, most=chat.MAX_CHOICES) or 1,
+        n=n,
         limits=generation.read_limits(body, most, pace.tokens),
         logprobs=fields.integer(body, "logprobs", least=0, most=MAX_LOGPROBS),
         echo=fields.boolean(body, "echo"),
         stream=stream,
-        include_usage=options is not None and fields.boolean(options, "include_usage"),
+        include_usage=chat.stream_option(options, "include_usage"),
         pace=pace,
     )
 
@@ -172,12 +185,14 @@ def _usage(request: Request, choices: list[Written], prompted: int) -> dict[str,
     return chat.usage(prompted, written - (request.n * prompted if request.echo else 0))
 
 
-def _logprobs(request: Request, pieces: list[str], first: int) -> dict[str, Any] | None:
+def _logprobs(
+    request: Request, pieces: list[str], first: int, offset: int
+) -> dict[str, Any] | None:
+    """Return how likely tokens were, from the `first` on, which is `offset` characters in."""
     if request.logprobs is None:
         return None
     likely = [generation.logprob(piece, first + at) for at, piece in enumerate(pieces)]
     offsets = []
-    offset = 0
     for piece in pieces:
         offsets.append(offset)
         offset += len(piece)
@@ -201,12 +216,15 @@ def _events(request: Request, choices: list[Written], prompted: int) -> Iterator
         return b"data: " + dump({**head, "choices": [choice], **blank}) + b"\n\n"
 
     last = 0
+    offsets = [0] * len(choices)
     for turn in range(max(len(choice.pieces) for choice in choices)):
         last = turn
         for at, choice in enumerate(choices):
             if turn < len(choice.pieces):
                 piece = choice.pieces[turn]
-                yield turn, 1, chunk(at, piece, _logprobs(request, [piece], turn), None)
+                likely = _logprobs(request, [piece], turn, offsets[at])
+                offsets[at] += len(piece)
+                yield turn, 1, chunk(at, piece, likely, None)
     for at, choice in enumerate(choices):
         yield last, 0, chunk(at, "", None, choice.finish)
     if request.include_usage:

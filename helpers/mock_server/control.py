@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -13,8 +13,8 @@ from helpers.mock_server import VERSION, errors, faults, fields
 from helpers.mock_server.answers import JSON_TYPE, SSE_TYPE, Call, dump
 from helpers.mock_server.door import Gone, read_body
 from helpers.mock_server.errors import ApiError
-from helpers.mock_server.journal import Record
-from helpers.mock_server.limits import PERIOD, Rate
+from helpers.mock_server.journal import MAX_TEXT, Record
+from helpers.mock_server.limits import MOST, PERIOD, Rate
 from helpers.mock_server.pacing import changed
 from helpers.mock_server.state import State
 
@@ -97,11 +97,11 @@ async def about(call: Call, state: State) -> Any:
 async def read_journal(call: Call, state: State) -> Any:
     """Answer `GET /mock/journal?after=&client=&settle=`."""
     after = int(_query_number(call, "after", 0))
-    client = call.query.get("client")
+    client = _wanted_client(call.query)
     settle = min(_query_number(call, "settle", 0.0), MAX_SETTLE)
     if settle > 0:
         await state.journal.settle(settle, after, client)
-    return await in_pieces(state.journal.head(), state.journal.requests(after, client))
+    return await in_pieces(state.journal.head(client), state.journal.requests(after, client))
 
 
 async def in_pieces(head: dict[str, Any], records: list[Record]) -> bytes:
@@ -224,17 +224,15 @@ async def set_limits(call: Call, state: State) -> Any:
         if name not in known:
             raise ApiError(400, f"There is no limit '{name}'. There are: {', '.join(known)}.")
     period = fields.number(body, "period", least=0.01, most=86_400)
-    state.limiter.set(
-        Rate(
-            requests=fields.integer(body, "requests", least=1),
-            tokens=fields.integer(body, "tokens", least=1),
-            period=PERIOD if period is None else period,
-        )
+    rate = Rate(
+        requests=fields.integer(body, "requests", least=1, most=MOST),
+        tokens=fields.integer(body, "tokens", least=1, most=MOST),
+        period=PERIOD if period is None else period,
     )
-    state.queue.set(
-        fields.integer(body, "max_concurrent", least=1),
-        fields.integer(body, "max_queue", least=0),
-    )
+    places = fields.integer(body, "max_concurrent", least=1, most=MOST)
+    length = fields.integer(body, "max_queue", least=0, most=MOST)
+    state.limiter.set(rate)
+    state.queue.set(places, length)
     return await read_limits(call, state)
 
 
@@ -248,7 +246,7 @@ class Live:
         if scope["method"] != "GET":
             await send_error(errors.wrong_method(scope["method"], scope["path"], "GET"), send)
             return
-        wanted = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("client")
+        wanted = _wanted_client(dict(parse_qsl(scope["query_string"].decode("latin-1"))))
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         lost = 0
 
@@ -308,6 +306,12 @@ def _fact(what: str, record: Record) -> dict[str, Any]:
 
 def _event(what: str, fact: dict[str, Any]) -> bytes:
     return f"event: {what}\ndata: {json.dumps(fact)}\n\n".encode()
+
+
+def _wanted_client(query: Mapping[str, str]) -> str | None:
+    """Return the tag to look for, cut as the journal cuts those that it keeps."""
+    tag = query.get("client")
+    return None if tag is None else tag[:MAX_TEXT]
 
 
 def _query_number(call: Call, name: str, default: float) -> float:

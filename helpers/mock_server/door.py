@@ -101,8 +101,15 @@ class Door:
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
-    """Return a request's headers."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """Return a request's headers: in UTF-8, which clients send, or in Latin-1, as is the rule."""
+    return {name.decode("latin-1"): _decoded(value) for name, value in scope["headers"]}
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def read_query(scope: Scope) -> dict[str, str]:
@@ -273,7 +280,7 @@ async def _send_events(
     answer: Stream, journal: Journal, record: Record, clock: "Clock", send: Send
 ) -> bool:
     """Send a stream's head and events; return whether it came to its end."""
-    start = due = record.started or record.arrived
+    start = due = answer.started or record.started or record.arrived
     if answer.late:
         start += answer.late
         await clock.until(start)

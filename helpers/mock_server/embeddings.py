@@ -23,8 +23,8 @@ MAX_INPUTS = 2048
 MAX_TOKENS = 8192
 """Tokens of one input, as with the real models."""
 
-BREATH = 2
-"""Vectors after which other requests may run: at most some 10 ms of work."""
+A_STRETCH = 200
+"""New words that are taken up before other requests may run: some 10 ms of work."""
 
 _SPREAD = 24
 """Places of a vector that a word touches."""
@@ -45,13 +45,12 @@ async def create(call: Call, state: State) -> Answer:
         raise errors.unsupported_value("encoding_format", form, ("float", "base64"))
     fields.string(body, "user")
     parts = []
+    spent = 0
     for at, text in enumerate(texts):
-        if at % BREATH == BREATH - 1:
-            await asyncio.sleep(0)
-        found = vector(text, dimensions)
+        spent += _count(text, at)
+        found = await vector(text, dimensions)
         value = base64.b64encode(_bytes(found)).decode() if form == "base64" else found.tolist()
         parts.append(dump({"object": "embedding", "index": at, "embedding": value}))
-    spent = sum(tokens.count(text) for text in texts)
     tail = dump({"model": model, "usage": {"prompt_tokens": spent, "total_tokens": spent}})
     return Whole(
         b'{"object":"list","data":[' + b",".join(parts) + b"]," + tail[1:],
@@ -62,15 +61,19 @@ async def create(call: Call, state: State) -> Answer:
     )
 
 
-def vector(text: str, dimensions: int = DIMENSIONS) -> "array[float]":
+async def vector(text: str, dimensions: int = DIMENSIONS) -> "array[float]":
     """Return a text's vector, of length 1. The same text has the same one, like texts like ones.
 
     Each word adds to a few places that its hash names. A shorter vector is a longer one's
-    beginning, brought back to length 1, as with the real models.
+    beginning, brought back to length 1, as with the real models. Others may run before each stretch
+    of words.
     """
     own = random.Random(zlib.crc32(text.encode("utf-8", "replace"))).randbytes(MAX_DIMENSIONS)
     numbers = [(byte - 127.5) * _NOISE / 128 for byte in own[:dimensions]]
-    for word, times in Counter(re.findall(r"\w{1,50}", text.lower())).items():
+    words = Counter(re.findall(r"\w{1,50}", text.lower()))
+    for at, (word, times) in enumerate(words.items()):
+        if at % A_STRETCH == 0:
+            await asyncio.sleep(0)
         for signed in _places(word):
             place = abs(signed) - 1
             if place < dimensions:
@@ -100,6 +103,35 @@ def _bytes(numbers: "array[float]") -> bytes:
     return little.tobytes()
 
 
+def check_inputs(inputs: list[Any]) -> None:
+    """See to it that there are no more texts than one request may bring.
+
+    Raises:
+        ApiError: there are.
+    """
+    if len(inputs) > MAX_INPUTS:
+        raise errors.ApiError(
+            400,
+            f"Invalid 'input': array too long. Expected an array with maximum length {MAX_INPUTS}, "
+            f"but got an array with length {len(inputs)} instead.",
+            param="input",
+            code="array_above_max_length",
+        )
+
+
+def _count(text: str, at: int) -> int:
+    found = tokens.count(text)
+    if found > MAX_TOKENS:
+        raise errors.ApiError(
+            400,
+            f"Invalid 'input[{at}]': maximum context length is {MAX_TOKENS} tokens, but got "
+            f"{found} tokens.",
+            param="input",
+            code="context_length_exceeded",
+        )
+    return found
+
+
 def _read_input(body: dict[str, Any]) -> list[str]:
     value = body.get("input")
     if value is None:
@@ -110,14 +142,8 @@ def _read_input(body: dict[str, Any]) -> list[str]:
         raise errors.wrong_type("input", "a string or an array", value)
     if not value:
         raise fields.empty_array("input")
-    if len(value) > MAX_INPUTS and not isinstance(value[0], int):
-        raise errors.ApiError(
-            400,
-            f"Invalid 'input': array too long. Expected an array with maximum length {MAX_INPUTS}, "
-            f"but got an array with length {len(value)} instead.",
-            param="input",
-            code="array_above_max_length",
-        )
+    if not isinstance(value[0], int):  # else it is one text, in tokens
+        check_inputs(value)
     if all(isinstance(one, int) and not isinstance(one, bool) for one in value):
         value = [value]
     texts = []
@@ -128,14 +154,6 @@ def _read_input(body: dict[str, Any]) -> list[str]:
             one = " ".join(map(str, one))
         if not isinstance(one, str):
             raise errors.wrong_type(f"input[{at}]", "a string", one)
-        if tokens.count(one) > MAX_TOKENS:
-            raise errors.ApiError(
-                400,
-                f"Invalid 'input[{at}]': maximum context length is {MAX_TOKENS} tokens, but got "
-                f"{tokens.count(one)} tokens.",
-                param="input",
-                code="context_length_exceeded",
-            )
         if not one:
             raise errors.ApiError(
                 400,

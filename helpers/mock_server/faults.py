@@ -250,11 +250,11 @@ def _crlf(fault: Fault, answer: Stream) -> Iterator[Event]:
 
 
 def _after_done(fault: Fault, answer: Stream) -> Iterator[Event]:
-    turn = 0
+    """Add text after `[DONE]`, which streams of the Responses API do not have: they stay as is."""
     for event in answer.events:
-        turn = event[0]
         yield event
-    yield turn, 0, b"data: this comes too late\n\n"
+        if isinstance(event[2], bytes) and event[2].endswith(b"data: [DONE]\n\n"):
+            yield event[0], 0, b"data: this comes too late\n\n"
 
 
 def _unchanged(fault: Fault, answer: Stream) -> Iterator[Event]:
@@ -284,7 +284,7 @@ def without_stream(body: bytes) -> bytes:
         value.pop("stream", None)
         value.pop("stream_options", None)
         return dump(value)
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return body
 
 

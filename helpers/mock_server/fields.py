@@ -66,13 +66,13 @@ def _without_half_pairs(value: Any) -> Any:
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def array(body: dict[str, Any], name: str) -> list[Any]:
-    """Return an array field that must be there."""
+def array(body: dict[str, Any], name: str, where: str | None = None) -> list[Any]:
+    """Return an array field that must be there; `where` is its place in the request."""
     value = body.get(name)
     if value is None:
-        raise errors.missing(name)
+        raise errors.missing(where or name)
     if not isinstance(value, list):
-        raise errors.wrong_type(name, "an array of objects", value)
+        raise errors.wrong_type(where or name, "an array of objects", value)
     return value
 
 
@@ -86,19 +86,21 @@ def empty_array(name: str) -> errors.ApiError:
     )
 
 
-def string(body: dict[str, Any], name: str) -> str | None:
+def string(body: dict[str, Any], name: str, where: str | None = None) -> str | None:
     """Return a text field; None where it is absent or null."""
     value = body.get(name)
     if value is not None and not isinstance(value, str):
-        raise errors.wrong_type(name, "a string", value)
+        raise errors.wrong_type(where or name, "a string", value)
     return value
 
 
-def optional_object(body: dict[str, Any], name: str) -> dict[str, Any] | None:
+def optional_object(
+    body: dict[str, Any], name: str, where: str | None = None
+) -> dict[str, Any] | None:
     """Return an object field; None where it is absent or null."""
     value = body.get(name)
     if value is not None and not isinstance(value, dict):
-        raise errors.wrong_type(name, "an object", value)
+        raise errors.wrong_type(where or name, "an object", value)
     return value
 
 
@@ -134,13 +136,13 @@ def metadata(body: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def boolean(body: dict[str, Any], name: str) -> bool:
+def boolean(body: dict[str, Any], name: str, where: str | None = None) -> bool:
     """Return a field that is true or false; false where it is absent or null."""
     value = body.get(name)
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise errors.wrong_type(name, "a boolean", value)
+        raise errors.wrong_type(where or name, "a boolean", value)
     return value
 
 

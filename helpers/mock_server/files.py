@@ -13,6 +13,11 @@ from helpers.mock_server.state import State
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MAX_PAGE = 10_000
+USUAL_PAGE = 20
+"""Things listed where no `limit` is given, as at OpenAI; of files all of a page."""
+LIFETIMES = 3600, 2_592_000
+"""Seconds after which a file may expire, as at OpenAI: an hour to thirty days."""
+
 MAX_NAME = 255
 """Characters kept of a file's name: as many as common file systems allow."""
 
@@ -26,6 +31,8 @@ class File:
     purpose: str
     content: bytes
     created: int
+    lifetime: int | None = None
+    """Seconds after which it says to expire. It stays all the same."""
 
     def card(self) -> dict[str, Any]:
         """Return what the API tells of the file."""
@@ -34,7 +41,7 @@ class File:
             "object": "file",
             "bytes": len(self.content),
             "created_at": self.created,
-            "expires_at": None,
+            "expires_at": None if self.lifetime is None else self.created + self.lifetime,
             "filename": self.name,
             "purpose": self.purpose,
             "status": "processed",
@@ -53,14 +60,36 @@ def upload(call: Call, state: State) -> Answer:
     if purpose not in PURPOSES:
         raise errors.unsupported_value("purpose", purpose, PURPOSES)
     name, content = parts["file"]
-    file = keep(state, name or "file", purpose, content)
+    file = keep(state, name or "file", purpose, content, _read_lifetime(parts))
     return whole(file.card())
 
 
-def keep(state: State, name: str, purpose: str, content: bytes) -> File:
+def _read_lifetime(parts: dict[str, tuple[str, bytes]]) -> int | None:
+    if "expires_after[seconds]" not in parts:
+        return None
+    text = parts["expires_after[seconds]"][1]
+    least, most = LIFETIMES
+    if not (text.isdigit() and len(text) < 9 and least <= int(text) <= most):
+        raise ApiError(
+            400,
+            f"Invalid 'expires_after.seconds': expected an integer from {least} to {most}.",
+            param="expires_after.seconds",
+            code="invalid_value",
+        )
+    return int(text)
+
+
+def keep(
+    state: State, name: str, purpose: str, content: bytes, lifetime: int | None = None
+) -> File:
     """Keep a file and return it."""
     file = File(
-        f"file-{secrets.token_hex(12)}", name[:MAX_NAME], purpose, content, int(time.time())
+        f"file-{secrets.token_hex(12)}",
+        name[:MAX_NAME],
+        purpose,
+        content,
+        int(time.time()),
+        lifetime,
     )
     state.files.put(file.id, file, len(content))
     return file
@@ -74,18 +103,23 @@ def listing(call: Call, state: State) -> Answer:
         for file in state.files.newest_first()
         if wanted is None or file.purpose == wanted
     ]
-    if call.query.get("order") == "asc":
-        cards.reverse()
-    return whole(page(cards, call, MAX_PAGE))
+    return whole(page(cards, call, MAX_PAGE, MAX_PAGE))
 
 
-def page(cards: list[dict[str, Any]], call: Call, most: int) -> dict[str, Any]:
-    """Return the part of a list that `after` and `limit` name.
+def page(
+    cards: list[dict[str, Any]], call: Call, most: int, usual: int = USUAL_PAGE
+) -> dict[str, Any]:
+    """Return the part of a list, newest first, that `order`, `after` and `limit` name.
 
     Raises:
-        ApiError: `limit` is out of bounds.
+        ApiError: `order` is unknown, or `limit` out of bounds.
     """
-    limit = call.query.get("limit", str(most))
+    order = call.query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise errors.unsupported_value("order", order[:20], ("asc", "desc"))
+    if order == "asc":
+        cards = cards[::-1]
+    limit = call.query.get("limit", str(usual))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= most):
         raise ApiError(
             400,
@@ -151,7 +185,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, tuple[str, bytes]]:
             "Invalid Content-Type header. Expected multipart/form-data with a boundary, but got "
             f"'{content_type[:100]}'.",
         )
-    mark = b"--" + boundary.group(1).strip().encode("latin-1")
+    mark = b"--" + boundary.group(1).strip().encode()
     parts: dict[str, tuple[str, bytes]] = {}
     for part in (b"\r\n" + body).split(b"\r\n" + mark)[1:]:
         if part.startswith(b"--"):
@@ -163,5 +197,10 @@ def read_form(body: bytes, content_type: str) -> dict[str, tuple[str, bytes]]:
         name = re.search(r'\bname="([^"]*)"', text)
         file_name = re.search(r'\bfilename="([^"]*)"', text)
         if name is not None:
-            parts[name.group(1)] = (file_name.group(1) if file_name else "", content)
+            parts[name.group(1)] = (_plain_name(file_name.group(1)) if file_name else "", content)
     return parts
+
+
+def _plain_name(name: str) -> str:
+    """Return a file's name without the escapes that forms put for what would end it."""
+    return name.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")

@@ -3,6 +3,7 @@
 import math
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from helpers.mock_server import errors, fields, tokens
@@ -12,6 +13,13 @@ Finish = Literal["stop", "length", "tool_calls"]
 
 MAX_STOPS = 4
 MAX_TOP_LOGPROBS = 20
+
+MAX_LIKELY = 50_000
+"""Log probabilities that one answer may list, each token's own and those of its alternatives: 0.2 s
+of work that nothing interrupts."""
+
+PLACES = 8
+"""Places of a text after which likelihoods come round again, so that they can be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +50,15 @@ class Limits:
     stop: tuple[str, ...] = ()
 
 
-def write(text: str, limits: Limits) -> Written:
-    """Return a reply in tokens, within its limits."""
+def write(text: str, limits: Limits, filler: str | None = None) -> Written:
+    """Return a reply in tokens, within its limits. What is too short is filled, or said again."""
     cuts = [position for position in map(text.find, limits.stop) if position >= 0]
     if cuts:
         text = text[: min(cuts)]
     pieces = tokens.split(text)
     wanted = limits.exactly if limits.exactly is not None else max(len(pieces), limits.least)
     if len(pieces) < wanted:
-        again = tokens.split(f" {text.strip()}") if text.strip() else [" more"]
+        again = tokens.split(filler or f" {text.strip() or 'more'}")
         pieces += (again * (wanted // len(again) + 1))[: wanted - len(pieces)]
     pieces = pieces[:wanted]
     if limits.most is not None and (
@@ -80,6 +88,43 @@ def read_limits(body: dict[str, Any], most: int | None, exactly: int | None) -> 
     return Limits(most=most, least=least, exactly=exactly, ignores_end=endless, stop=_stops(body))
 
 
+def check_size(choices: int, limits: Limits, repeated: int = 0) -> None:
+    """See to it that an answer's choices, and the tokens it repeats, are not too many together.
+
+    Raises:
+        ApiError: more are asked for than the longest answer has.
+    """
+    each = limits.least if limits.exactly is None else limits.exactly
+    if limits.most is not None:
+        each = min(each, limits.most)
+    asked = choices * each + repeated
+    if asked > MAX_TOKENS:
+        raise errors.ApiError(
+            400,
+            f"This request asks for {asked} tokens in all its choices; this server writes at most "
+            f"{MAX_TOKENS}.",
+            param="n" if choices > 1 else "max_tokens",
+            code="invalid_value",
+        )
+
+
+def check_likely(written: int, top: int | None) -> None:
+    """See to it that the log probabilities of so many tokens are not too many.
+
+    Raises:
+        ApiError: they are.
+    """
+    asked = 0 if top is None else written * (1 + top)
+    if asked > MAX_LIKELY:
+        raise errors.ApiError(
+            400,
+            f"This answer would list {asked} log probabilities; this server lists at most "
+            f"{MAX_LIKELY}. Ask for fewer tokens or a smaller 'top_logprobs'.",
+            param="top_logprobs",
+            code="invalid_value",
+        )
+
+
 def _stops(body: dict[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop")
     if stop is None:
@@ -104,7 +149,7 @@ def _stops(body: dict[str, Any]) -> tuple[str, ...]:
 
 def logprob(piece: str, place: int, rank: int = 0) -> float:
     """Return how likely a token was, the same each time: the chosen one well ahead of the rest."""
-    share = (zlib.crc32(f"{place}:{rank}:{piece}".encode()) % 1000) / 1000
+    share = (zlib.crc32(f"{place % PLACES}:{rank}:{piece}".encode()) % 1000) / 1000
     likely = 0.6 + 0.39 * share if rank == 0 else 0.01 * (0.2 + share) / rank
     return round(math.log(likely), 6)
 
@@ -123,7 +168,12 @@ def alternatives(piece: str, place: int, count: int) -> list[tuple[str, float]]:
 
 
 def chat_logprob(piece: str, place: int, top: int) -> dict[str, Any]:
-    """Return a token's entry in a `logprobs` list, as chat and responses give it."""
+    """Return a token's entry in a `logprobs` list, as chat and responses give it. Not to change."""
+    return _entry(piece, place % PLACES, top)
+
+
+@lru_cache(maxsize=512)  # 4 MB when full; an answer's own are a few hundred
+def _entry(piece: str, place: int, top: int) -> dict[str, Any]:
     return {
         "token": piece,
         "logprob": logprob(piece, place),

@@ -16,6 +16,10 @@ MAX_REQUESTS = 10_000
 MAX_TOKENS = 1_000_000
 """Token times kept in all, 8 bytes each: 8 MB when full."""
 
+MAX_CLIENTS = 1_000
+"""Clients whose requests are counted one by one: those that asked last. A tag is free text, and
+whoever sends a new one each time must not fill the memory."""
+
 MAX_TEXT = 200
 """Characters kept of what a client chose freely: its tag, the path, the model's name."""
 
@@ -87,6 +91,7 @@ class Journal:
         self._max_requests = max_requests
         self._max_tokens = max_tokens
         self._tokens = 0
+        self._seen: OrderedDict[str, int] = OrderedDict()
         self._running: dict[int, Record] = {}
         self._ended: asyncio.Event | None = None
         self.watchers: set[Watcher] = set()
@@ -112,6 +117,7 @@ class Journal:
             in_flight=len(self._running) + 1,
         )
         self._records[record.id] = self._running[record.id] = record
+        self._count(record.client)
         self.peak_in_flight = max(self.peak_in_flight, record.in_flight)
         self._make_room()
         self._tell("arrived", record)
@@ -178,17 +184,32 @@ class Journal:
         """Forget all records. Ids go on; requests under way are counted, not kept."""
         self._records.clear()
         self._tokens = 0
+        self._seen.clear()
         self.dropped = 0
         self.peak_in_flight = len(self._running)
 
-    def head(self) -> dict[str, Any]:
+    def seen(self, client: str | None = None) -> int:
+        """Return how many requests came, of one client if one is named, those dropped included."""
+        if client is None:
+            return len(self._records) + self.dropped
+        return self._seen.get(client, 0)
+
+    def head(self, client: str | None = None) -> dict[str, Any]:
         """Return what it tells beside the requests, as a JSON value."""
         return {
             "clock": time.monotonic(),
             "latest": self.latest,
+            "seen": self.seen(client),
             "peak_in_flight": self.peak_in_flight,
             "dropped": self.dropped,
         }
+
+    def _count(self, client: str | None) -> None:
+        if client is None:
+            return
+        self._seen[client] = self._seen.pop(client, 0) + 1  # moves to the end: it came last
+        if len(self._seen) > MAX_CLIENTS:
+            self._seen.popitem(last=False)
 
     def _make_room(self) -> None:
         while len(self._records) > self._max_requests or self._tokens > self._max_tokens:

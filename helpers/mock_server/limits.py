@@ -14,6 +14,9 @@ MAX_KEYS = 10_000
 
 PERIOD = 60.0
 
+MOST = 10**12
+"""What a limit may be at most: more than anybody sends, and a number that seconds can divide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:

@@ -1,10 +1,11 @@
 """Moderations: the wire shapes of `/v1/moderations`; a few plain words decide."""
 
+import asyncio
 import re
 import secrets
 from typing import Any
 
-from helpers.mock_server import chat, errors, fields, models
+from helpers.mock_server import chat, embeddings, errors, fields, models
 from helpers.mock_server.answers import Answer, Call, whole
 from helpers.mock_server.state import State
 
@@ -30,13 +31,15 @@ _SIGNS = {
 }
 
 
-def create(call: Call, state: State) -> Answer:
+async def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/moderations`."""
     body = fields.json_object(call.body)
     model = MODEL if body.get("model") is None else models.known(body["model"], state)
     value = body.get("input")
     if value is None:
         raise errors.missing("input")
+    if isinstance(value, list):
+        embeddings.check_inputs(value)
     if isinstance(value, str):
         texts = [value]
     elif isinstance(value, list) and value and all(isinstance(one, str) for one in value):
@@ -45,11 +48,15 @@ def create(call: Call, state: State) -> Answer:
         texts = [chat.content_text(value, "input")]
     else:
         raise errors.wrong_type("input", "a string or an array", value)
+    results = []
+    for text in texts:
+        results.append(_judged(text))
+        await asyncio.sleep(0)  # a long text takes 4 ms: others may run before the next
     return whole(
         {
             "id": f"modr-{secrets.token_hex(12)}",
             "model": model,
-            "results": [_judged(text) for text in texts],
+            "results": results,
         },
         model=model,
     )

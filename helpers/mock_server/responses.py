@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from helpers.mock_server import (
@@ -46,7 +47,38 @@ MAX_PAGE = 100
 TOKEN_BYTES = 64
 """What a token of a reply takes in memory: a string of its own, and its place in a list."""
 
+BEGUN = 2
+"""Events that say that a response has begun: what is left to tell of one that was cancelled."""
+
+TELLINGS = 5
+"""How often a stream tells each log probability: with its token, then in four last events."""
+
 ROLES = ("user", "assistant", "system", "developer")
+
+PARTS = (
+    "input_text",
+    "input_image",
+    "input_file",
+    "input_audio",
+    "output_text",
+    "refusal",
+    "summary_text",
+    "computer_screenshot",
+)
+"""Kinds of parts that a message or a tool's answer may have."""
+
+ID_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "reasoning": "rs",
+}
+
+PART_DEFAULTS: dict[str, dict[str, Any]] = {
+    "output_text": {"annotations": [], "logprobs": []},
+    "input_image": {"detail": "auto"},
+}
+"""What is listed with a part of a message that was sent without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +124,7 @@ def create(call: Call, state: State) -> Answer:
     body = fields.json_object(call.body)
     request = read(body, call, state)
     said = talk.say(request.conversation, request.wanted)
+    generation.check_likely(TELLINGS * len(said.pieces), request.top_logprobs)
     made = Made(
         id=f"resp_{secrets.token_hex(24)}",
         created=int(time.time()),
@@ -107,6 +140,7 @@ def create(call: Call, state: State) -> Answer:
         + TOKEN_BYTES * said.tokens,
     )
     keep = body.get("store") is not False
+    kept = state.responses  # a reset puts another in its place, where this response has no part
     if made.background:
         if not keep:
             raise ApiError(
@@ -117,10 +151,10 @@ def create(call: Call, state: State) -> Answer:
 
         def finished() -> None:
             if keep and not made.background:
-                state.responses.put(made.id, made, made.size)
+                kept.put(made.id, made, made.size)
 
         return Stream(
-            _counted(_events(made), finished),
+            _counted(_events(made, state), finished),
             pace=request.pace,
             tokens=said.tokens,
             model=request.model,
@@ -149,13 +183,14 @@ def retrieve(call: Call, state: State) -> Answer:
         return whole(_response(made, _status(made)), model=made.request.model)
     after = call.query.get("starting_after", "-1")
     seen = int(after) if after.isascii() and after.isdigit() and len(after) < 10 else -1
-    events = list(_events(made))[seen + 1 :]
     running = _status(made) in ("queued", "in_progress")
+    left = 0 if made.cancelled else sum(fact[1] for fact in islice(_facts(made), seen + 1, None))
     return Stream(
-        iter(events),
+        islice(_events(made, state), seen + 1, None),
         pace=made.request.pace if running else NO_DELAY,
-        tokens=sum(event[1] for event in events),
+        tokens=left,
         model=made.request.model,
+        started=made.started if running else None,
     )
 
 
@@ -180,9 +215,7 @@ def cancel(call: Call, state: State) -> Answer:
 def input_items(call: Call, state: State) -> Answer:
     """Answer `GET /v1/responses/{id}/input_items`."""
     items = _kept(call, state).request.items
-    if call.query.get("order") != "asc":
-        items = items[::-1]
-    return whole(files.page(items, call, MAX_PAGE))
+    return whole(files.page(items[::-1], call, MAX_PAGE))
 
 
 def _kept(call: Call, state: State) -> Made:
@@ -223,6 +256,7 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
     pace = state.pace_for(model, call)
     instructions = fields.string(body, "instructions")
     before: tuple[tuple[str, str], ...] = ()
+    called: list[str] = []
     previous = fields.string(body, "previous_response_id")
     if previous is not None:
         earlier = state.responses.get(previous)
@@ -234,7 +268,9 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
                 code="previous_response_not_found",
             )
         before = (*earlier.request.said_before, ("assistant", earlier.said.text))
+        called = [call.id for call, _ in earlier.said.calls]
     items, said, results = _read_input(body)
+    _check_calls(called, items)
     conversation = (*before, *said)
     users = [text for role, text in conversation if role == "user"]
     systems = [text for role, text in conversation if role in ("system", "developer")]
@@ -246,11 +282,13 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
     form, as_json, schema = _read_format(body, [text for _, text in conversation])
     most = fields.integer(body, "max_output_tokens", least=LEAST_OUTPUT)
     options = fields.optional_object(body, "stream_options")
-    include = body.get("include")
-    if include is not None and not isinstance(include, list):
-        raise errors.wrong_type("include", "an array of strings", include)
+    include = _read_include(body)
+    fields.boolean(body, "store")
+    reasoning = fields.optional_object(body, "reasoning") or {}
+    service_tier = fields.string(body, "service_tier")
+    text = fields.optional_object(body, "text") or {}
     top = fields.integer(body, "top_logprobs", least=0, most=generation.MAX_TOP_LOGPROBS)
-    likely = top is not None or "message.output_text.logprobs" in (include or [])
+    likely = top is not None or "message.output_text.logprobs" in include
     temperature = fields.number(body, "temperature", least=0, most=2)
     top_p = fields.number(body, "top_p", least=0, most=1)
     return Request(
@@ -273,7 +311,7 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
             [*([instructions] if instructions else []), *(text for _, text in conversation)]
         ),
         top_logprobs=(top or 0) if likely else None,
-        obfuscate=options is not None and fields.boolean(options, "include_obfuscation"),
+        obfuscate=chat.stream_option(options, "include_obfuscation"),
         pace=pace,
         items=items,
         said_before=conversation,
@@ -286,19 +324,35 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
             "parallel_tool_calls": parallel is not False,
             "previous_response_id": previous,
             "prompt_cache_key": fields.string(body, "prompt_cache_key"),
-            "reasoning": {"effort": None, "summary": None},
+            "reasoning": {
+                "effort": fields.string(reasoning, "effort", "reasoning.effort"),
+                "summary": fields.string(reasoning, "summary", "reasoning.summary"),
+            },
             "safety_identifier": fields.string(body, "safety_identifier"),
-            "service_tier": "default",
+            "service_tier": "default" if service_tier in (None, "auto") else service_tier,
             "temperature": 1.0 if temperature is None else temperature,
-            "text": {"format": form, "verbosity": "medium"},
+            "text": {
+                "format": form,
+                "verbosity": fields.string(text, "verbosity", "text.verbosity") or "medium",
+            },
             "tool_choice": "auto" if choice is None else choice,
             "tools": _repeated_tools(body),
             "top_logprobs": top or 0,
             "top_p": 1.0 if top_p is None else top_p,
-            "truncation": "disabled",
+            "truncation": fields.string(body, "truncation") or "disabled",
             "user": fields.string(body, "user"),
         },
     )
+
+
+def _read_include(body: dict[str, Any]) -> list[str]:
+    if body.get("include") is None:
+        return []
+    include = fields.array(body, "include")
+    for at, name in enumerate(include):
+        if not isinstance(name, str):
+            raise errors.wrong_type(f"include[{at}]", "a string", name)
+    return include
 
 
 def _read_input(
@@ -333,41 +387,62 @@ def _read_input(
                 raise errors.unsupported_value(f"{where}.role", role, ROLES)
             if item.get("content") is None:
                 raise errors.missing(f"{where}.content")
-            text = chat.content_text(item["content"], f"{where}.content")
+            text = chat.content_text(item["content"], f"{where}.content", PARTS)
             said.append((role, text))
-            items.append(_message_item(role, text))
+            items.append(_message_item(role, item["content"]))
         elif kind == "function_call_output":
             if not isinstance(item.get("call_id"), str):
                 raise errors.missing(f"{where}.call_id")
             if item.get("output") is None:
                 raise errors.missing(f"{where}.output")
-            text = chat.content_text(item["output"], f"{where}.output")
+            text = chat.content_text(item["output"], f"{where}.output", PARTS)
             results.append(text)
             said.append(("tool", text))
-            items.append(
-                {
-                    "id": f"fco_{secrets.token_hex(24)}",
-                    "type": kind,
-                    "status": "completed",
-                    "call_id": item["call_id"],
-                    "output": text,
-                }
-            )
-        # Other items (earlier calls, reasoning, references) are taken and change nothing.
+            items.append(_sent_item(item, kind))
+        else:  # an earlier call, reasoning, a reference: taken, and changes nothing
+            if kind == "function_call" and not isinstance(item.get("call_id"), str):
+                raise errors.missing(f"{where}.call_id")
+            items.append(_sent_item(item, kind))
     return items, said, tuple(results)
 
 
-def _message_item(role: str, text: str) -> dict[str, Any]:
-    content: dict[str, Any] = {"type": "input_text", "text": text}
-    if role == "assistant":
-        content = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-    return {
-        "id": f"msg_{secrets.token_hex(24)}",
-        "type": "message",
-        "status": "completed",
-        "role": role,
-        "content": [content],
-    }
+def _sent_item(item: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return an item of the input as it is listed: as it was sent, with an id and a status."""
+    known = {name: value for name, value in item.items() if value is not None}
+    given = f"{ID_PREFIXES.get(kind, 'item')}_{secrets.token_hex(24)}"
+    return {"id": given, "status": "completed", **known, "type": kind}
+
+
+def _message_item(role: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:
+    if isinstance(content, str):
+        said = "output_text" if role == "assistant" else "input_text"
+        content = [{"type": said, "text": content}]
+    parts = [{**PART_DEFAULTS.get(part["type"], {}), **part} for part in content]
+    return _sent_item({"role": role, "content": parts}, "message")
+
+
+def _check_calls(called: list[str], items: list[dict[str, Any]]) -> None:
+    """See to it that the input answers all calls that were made, and no others.
+
+    `called`: the ids of those that the response made from which this one goes on.
+    """
+    made = (item["call_id"] for item in items if item["type"] == "function_call")
+    asked = dict.fromkeys([*called, *made])
+    answered = dict.fromkeys(
+        item["call_id"] for item in items if item["type"] == "function_call_output"
+    )
+    # A reference may be to a call. What it refers to is not looked up.
+    referred = any(item["type"] == "item_reference" for item in items)
+    for call in answered:
+        if call not in asked and not referred:
+            raise ApiError(
+                400,
+                f"No tool call found for function call output with call_id {call}.",
+                param="input",
+            )
+    for call in asked:
+        if call not in answered:
+            raise ApiError(400, f"No tool output found for function call {call}.", param="input")
 
 
 def _read_format(
@@ -395,10 +470,11 @@ def _read_format(
         raise errors.unsupported_value(
             "text.format.type", kind, ("json_object", "json_schema", "text")
         )
-    if wanted.get("schema") is None:
-        raise errors.missing("text.format.schema")
     schema = chat.read_schema(wanted, "text.format")
     strict = wanted.get("strict")
+    if strict is True:
+        said = f"Invalid schema for response_format '{wanted['name']}'"
+        tools.check_strict(schema, said, "text.format.schema", "invalid_json_schema")
     form = {
         "type": "json_schema",
         "name": wanted["name"],
@@ -554,9 +630,13 @@ def _counted(events: Iterator[Event], finished: Any) -> Iterator[Event]:
     yield held
 
 
-def _events(made: Made) -> Iterator[Event]:
-    """Yield a response's events, each with its number and its own type."""
+def _events(made: Made, state: State) -> Iterator[Event]:
+    """Yield a response's events, each with its number and its own type, until it is cancelled."""
     for sequence, (turn, count, kind, fact) in enumerate(_facts(made)):
+        if sequence >= BEGUN:
+            now = state.responses.get(made.id)
+            if isinstance(now, Made) and now.cancelled:
+                return
         event = {"type": kind, "sequence_number": sequence, **fact}
         yield turn, count, b"event: " + kind.encode() + b"\ndata: " + dump(event) + b"\n\n"
 

@@ -9,8 +9,9 @@ import stat
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 from uvicorn.config import Config
 from uvicorn.server import Server
@@ -35,6 +36,10 @@ HEAD_TOO_LARGE = (
     b"connection: close\r\ncontent-length: 0\r\n\r\n"
 )
 
+MAX_PIPELINED = 100
+"""Requests that may wait on a connection for the answer of the one before, while it is still read:
+only who reads hears of a hang-up. Of more, the next are left unread."""
+
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 """A client that offers HTTP/2 (`curl --http2`) goes on in HTTP/1.1 where nobody takes it up, but
 httptools stops reading there, and the body would be lost. So it does not get to see the offer."""
@@ -44,10 +49,14 @@ PARENT_POLL = 0.5
 
 
 def http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
-    """Return uvicorn's HTTP protocol, with a limit to a request's head.
+    """Return uvicorn's HTTP protocol, with a limit to a request's head, and one more ear.
 
-    httptools sets none, and takes time that grows with the square of a header's length: 200 MB in
-    one header held all streams up for minutes. h11, used where httptools is missing, has a limit.
+    httptools sets no limit, and takes time that grows with the square of a header's length: 200 MB
+    in one header held all streams up for minutes. The same goes for what stands around the chunks
+    of a body. h11, used where httptools is missing, has a limit.
+
+    uvicorn tells of a hang-up only the latest request on the connection. One that is being answered
+    while the next waits would go on, and keep its place in the queue, for as long as it lasts.
     """
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -55,32 +64,58 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
         return "h11"
 
     class Protocol(HttpToolsProtocol):
-        head_bytes = 0
         in_head = True
-        messages = 0
+        steps = 0
+        """Heads, pieces of a body and ends that came."""
+        unheard = 0
+        """Bytes since the last of them: of a head, a trailer, or a chunk's first line."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.overtaken: deque[Any] = deque()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            for cycle in self.overtaken:
+                if not cycle.response_complete:
+                    cycle.disconnected = True
+                    cycle.message_event.set()
 
         def on_headers_complete(self) -> None:
             self.in_head = False
+            self.steps += 1
+            before = self.cycle
             super().on_headers_complete()
+            if before is not None and not before.response_complete:
+                self.overtaken.append(before)
+                while self.overtaken[0].response_complete:
+                    self.overtaken.popleft()
+                if len(self.pipeline) <= MAX_PIPELINED:
+                    self.flow.resume_reading()
+
+        def on_chunk_header(self) -> None:
+            self.steps += 1
+
+        def on_body(self, body: bytes) -> None:
+            self.steps += 1
+            super().on_body(body)
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
-            self.messages += 1
+            self.steps += 1
             self.in_head = True
-            self.head_bytes = 0
 
         def data_received(self, data: bytes) -> None:
-            before = self.in_head, self.messages
+            before = self.steps
             if self.in_head and UPGRADE.search(data):
                 start, blank, rest = data.partition(b"\r\n\r\n")
                 data = UPGRADE.sub(b"\r\nx-upgrade:", start) + blank + rest
             super().data_received(data)
-            # Only what lies wholly within a head is counted: never a body that came along.
-            if self.in_head and before == (True, self.messages):
-                self.head_bytes += len(data)
-                if self.head_bytes > MAX_HEAD and not self.transport.is_closing():
-                    self.transport.write(HEAD_TOO_LARGE)
-                    self.transport.close()
+            # Of what came with a step nothing is counted: most of it may be a body.
+            self.unheard = self.unheard + len(data) if self.steps == before else 0
+            if self.unheard > MAX_HEAD and not self.transport.is_closing():
+                self.transport.write(HEAD_TOO_LARGE)
+                self.transport.close()
 
     return Protocol
 

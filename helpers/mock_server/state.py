@@ -24,6 +24,10 @@ STORED_BYTES = 64 * 1024 * 1024
 STORED_RESPONSES = 1000
 
 
+def _no_responses() -> Store[Any]:
+    return Store(most=STORED_RESPONSES, most_bytes=STORED_BYTES)
+
+
 @dataclass(slots=True)
 class State:
     """One server's settings, which control requests may change, and what it remembers."""
@@ -46,9 +50,7 @@ class State:
     limiter: RateLimiter = field(default_factory=RateLimiter)
     queue: Queue = field(default_factory=Queue)
     turnstile: Turnstile = field(default_factory=Turnstile)
-    responses: Store[Any] = field(
-        default_factory=lambda: Store(most=STORED_RESPONSES, most_bytes=STORED_BYTES)
-    )
+    responses: Store[Any] = field(default_factory=_no_responses)
     files: Store[Any] = field(default_factory=lambda: Store(most_bytes=STORED_BYTES))
     batches: Store[Any] = field(default_factory=lambda: Store(most=STORED_RESPONSES))
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -69,8 +71,9 @@ class State:
         self.limiter.set(self.rate)
         self.queue.set(self.max_concurrent, self.max_queue)
         self.orders.waiting.clear()
-        for store in (self.responses, self.files, self.batches):
-            store.clear()
+        self.responses = _no_responses()  # one still under way goes to the old ones, and away
+        self.files.clear()
+        self.batches.clear()
         self.journal.reset()
 
     def pace_for(self, model: str, call: Call) -> Pace:

@@ -71,7 +71,9 @@ def say(conversation: Conversation, wanted: Wanted, variant: int = 0) -> Said:
         text = _as_schema(wanted.schema, conversation.prompt, text)
     elif wanted.as_json:
         text = json.dumps({"answer": text}, ensure_ascii=False)
-    written = generation.write(text + wanted.appendix, wanted.limits)
+    # JSON allows for spaces at its end, and for nothing else.
+    filler = " " if wanted.as_json else None
+    written = generation.write(text + wanted.appendix, wanted.limits, filler)
     return Said(written.pieces, [], written.finish)
 
 

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
-from helpers.mock_server import errors, schemas
+from helpers.mock_server import errors, fields, schemas
 
 _SMALL_WORDS = """
     a an and any are as at by can do for from get fetch find give has have i in into is it its me my
@@ -40,10 +40,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a request says about calling: `none`, `auto`, `required`, or one tool by name."""
+    """What a request says about calling: `none`, `auto` or `required`, and which tools."""
 
     mode: str
-    name: str | None = None
+    names: tuple[str, ...] | None = None
+    """The tools that may be called; None for all."""
 
 
 def choose(
@@ -55,20 +56,19 @@ def choose(
     Several names in one prompt ("in Paris and Rome") give a call each, where parallel calls are
     allowed.
     """
+    if choice.names is not None:
+        tools = tuple(tool for tool in tools if tool.name in choice.names)
     if choice.mode == "none" or not tools:
         return []
-    if choice.name is not None:
-        chosen = [tool for tool in tools if tool.name == choice.name]
-    else:
-        low = prompt.lower()
-        spoken = _stems(low)
-        fitting = sorted(
-            ((score, tool) for tool in tools if (score := _fit(tool, spoken, low)) > 0),
-            key=lambda pair: -pair[0],
-        )
-        chosen = [tool for _, tool in fitting]
-        if not chosen and choice.mode == "required":
-            chosen = [tools[0]]
+    low = prompt.lower()
+    spoken = _stems(low)
+    fitting = sorted(
+        ((score, tool) for tool in tools if (score := _fit(tool, spoken, low)) > 0),
+        key=lambda pair: -pair[0],
+    )
+    chosen = [tool for _, tool in fitting]
+    if not chosen and choice.mode == "required":
+        chosen = [tools[0]]
     if not parallel:
         chosen = chosen[:1]
     calls: list[ToolCall] = []
@@ -141,19 +141,7 @@ def read_tool(value: Any, where: str) -> Tool:
     """
     if not isinstance(value, dict):
         raise errors.wrong_type(where, "an object", value)
-    name = value.get("name")
-    if name is None:
-        raise errors.missing(f"{where}.name")
-    if not isinstance(name, str):
-        raise errors.wrong_type(f"{where}.name", "a string", name)
-    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
-        raise errors.ApiError(
-            400,
-            f"Invalid '{where}.name': string does not match pattern. Expected a string that "
-            "matches the pattern '^[a-zA-Z0-9_-]{1,64}$'.",
-            param=f"{where}.name",
-            code="invalid_value",
-        )
+    name = read_name(value, where)
     description = value.get("description")
     parameters = value.get("parameters")
     if description is not None and not isinstance(description, str):
@@ -168,7 +156,64 @@ def read_tool(value: Any, where: str) -> Tool:
             param=f"{where}.parameters",
             code="invalid_function_parameters",
         )
+    if value.get("strict") is True:
+        said = f"Invalid schema for function '{name}'"
+        check_strict(parameters, said, f"{where}.parameters", "invalid_function_parameters")
     return Tool(name, description or "", parameters or {})
+
+
+def check_strict(schema: Any, said: str, param: str, code: str | None) -> None:
+    """See to it that a schema leaves nothing open, as one that is `strict` must not.
+
+    Raises:
+        ApiError: in `said`'s words, it does.
+    """
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), schema)]
+    while waiting:
+        context, part = waiting.pop()
+        if isinstance(part, list):
+            waiting += [((*context, str(at)), inner) for at, inner in enumerate(part)]
+        if not isinstance(part, dict):
+            continue
+        waiting += [((*context, name), inner) for name, inner in part.items()]
+        if part.get("type") != "object":
+            continue
+        problem = None
+        properties, required = part.get("properties"), part.get("required")
+        names = list(properties) if isinstance(properties, dict) else []
+        listed = set(map(str, required)) if isinstance(required, list) else set()
+        open_to = [name for name in names if name not in listed]
+        if part.get("additionalProperties") is not False:
+            problem = "'additionalProperties' is required to be supplied and to be false."
+        elif open_to:
+            problem = (
+                "'required' is required to be supplied and to be an array including every key in "
+                f"properties. Missing '{open_to[0]}'."
+            )
+        if problem is not None:
+            raise errors.ApiError(
+                400, f"{said}: In context={context}, {problem}", param=param, code=code
+            )
+
+
+def read_name(value: dict[str, Any], where: str) -> str:
+    """Return the name of a function, or of a schema.
+
+    Raises:
+        ApiError: it has none, or one that OpenAI does not take.
+    """
+    name = fields.string(value, "name", f"{where}.name")
+    if name is None:
+        raise errors.missing(f"{where}.name")
+    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
+        raise errors.ApiError(
+            400,
+            f"Invalid '{where}.name': string does not match pattern. Expected a string that "
+            "matches the pattern '^[a-zA-Z0-9_-]{1,64}$'.",
+            param=f"{where}.name",
+            code="invalid_value",
+        )
+    return name
 
 
 def read_choice(value: Any, tools: tuple[Tool, ...], named: Any, where: str) -> Choice:
@@ -196,14 +241,39 @@ def read_choice(value: Any, tools: tuple[Tool, ...], named: Any, where: str) -> 
         raise errors.wrong_type("tool_choice", "a string or an object", value)
     if not isinstance(value.get("type"), str):
         raise errors.missing("tool_choice.type")
-    if value["type"] == "function" and not isinstance(named, str):
-        raise errors.missing(where)
+    if value["type"] == "allowed_tools":
+        return _read_allowed(value, tools)
+    if value["type"] != "function":
+        return Choice("none")  # a tool that would run on OpenAI's side, and never does here
     if not isinstance(named, str):
-        return Choice("required")
-    if named not in [tool.name for tool in tools]:
-        raise errors.ApiError(
-            400,
-            f"Invalid value for 'tool_choice': function '{named}' is not among 'tools'.",
-            param="tool_choice",
-        )
-    return Choice("required", named)
+        raise errors.missing(where)
+    return Choice("required", _offered((named,), tools))
+
+
+def _read_allowed(value: dict[str, Any], tools: tuple[Tool, ...]) -> Choice:
+    """Return a choice among some of the tools. Chat puts a level more around it than responses."""
+    allowed = value.get("allowed_tools", value)
+    if not isinstance(allowed, dict):
+        raise errors.wrong_type("tool_choice.allowed_tools", "an object", allowed)
+    mode = allowed.get("mode")
+    if mode not in ("auto", "required"):
+        raise errors.unsupported_value("tool_choice.mode", mode, ("auto", "required"))
+    names = []
+    for tool in fields.array(allowed, "tools", "tool_choice.tools"):
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if isinstance(name, str):
+            names.append(name)
+    return Choice(mode, _offered(tuple(names), tools))
+
+
+def _offered(names: tuple[str, ...], tools: tuple[Tool, ...]) -> tuple[str, ...]:
+    """Return the names, all of which have to be among the tools."""
+    for name in names:
+        if name not in [tool.name for tool in tools]:
+            raise errors.ApiError(
+                400,
+                f"Invalid value for 'tool_choice': function '{name}' is not among 'tools'.",
+                param="tool_choice",
+            )
+    return names

@@ -124,7 +124,8 @@ def test_options_become_settings() -> None:
     "options",
     [
         "--pace -1", "--pace fast", "--port 70000", "--first -1", "--jitter 2", "--requests 0",
-        "--max-queue -1", "--period 0", "--model-pace slow", "--model-pace slow:warp=9", "--what",
+        "--max-queue -1", f"--tokens {10**400}", "--period 0", "--model-pace slow",
+        "--model-pace slow:warp=9", "--what",
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_refused(

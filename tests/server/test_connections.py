@@ -1,10 +1,12 @@
 """Connections: how long an idle one is kept, and what is made of an offer to speak HTTP/2."""
 
+import re
 import socket
 
+import pytest
 from openai import DEFAULT_CONNECTION_LIMITS
 
-from helpers.mock_server.server import KEEP_ALIVE
+from helpers.mock_server.server import KEEP_ALIVE, MAX_PIPELINED
 from helpers.pytest_plugin import MockOpenAI
 
 
@@ -25,3 +27,80 @@ def test_an_offer_of_http2_is_passed_over_and_the_body_read(mock_openai: MockOpe
             b"content-length: %d\r\n\r\n" % len(body) + body
         )
         assert plain.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def plain(server: MockOpenAI) -> socket.socket:
+    """Return a connection to the server."""
+    host, port = server.http.base_url.host, server.http.base_url.port
+    return socket.create_connection((host, port or 0), timeout=30)
+
+
+def post(body: bytes, *lines: bytes, length: bool = True) -> bytes:
+    """Return a chat request as it goes over the wire."""
+    lines = (b"host: a", b"authorization: Bearer mock", *lines)
+    if length:
+        lines = (*lines, b"content-length: %d" % len(body))
+    return b"POST /v1/chat/completions HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+STREAM = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one packet", "one after the other"])
+def test_a_hang_up_reaches_a_request_that_another_waits_behind(
+    mock_openai: MockOpenAI, at_once: bool
+) -> None:
+    mock_openai.limit(max_concurrent=1)
+    stalled, next_one = post(STREAM, b"x-mock-fault: stall; after=2"), post(STREAM)
+    with plain(mock_openai) as connection:
+        connection.sendall(stalled + next_one if at_once else stalled)
+        found = b""
+        while found.count(b'"delta":{"content"') < 2:
+            found += connection.recv(65536)
+        if not at_once:
+            connection.sendall(next_one)
+            mock_openai.http.get("/mock")  # what came before this was read before it is answered
+    (seen,) = mock_openai.requests(settle=10)
+    assert seen.outcome == "abandoned"
+    # Its place is free again.
+    with plain(mock_openai) as connection:
+        connection.sendall(post(STREAM))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_requests_sent_ahead_are_answered_in_their_order(mock_openai: MockOpenAI) -> None:
+    count = 3 * MAX_PIPELINED
+    with plain(mock_openai) as connection:
+        for number in range(count):
+            connection.sendall(
+                b"GET /v1/models/%d HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\r\n\r\n" % number
+            )
+        found = b""
+        while found.count(b"HTTP/1.1 200") < count or not found.endswith(b"}"):
+            found += connection.recv(65536)
+    assert [int(name) for name in re.findall(rb'"id":"(\d+)"', found)] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    "start", [b"0\r\nx-trailer: ", b"1;extension="], ids=["in a trailer", "with a chunk's size"]
+)
+def test_a_flood_around_the_chunks_of_a_body_is_cut_off(
+    mock_openai: MockOpenAI, start: bytes
+) -> None:
+    with plain(mock_openai) as connection:
+        connection.sendall(post(start, b"transfer-encoding: chunked", length=False))
+        with pytest.raises(OSError, match=r"."):
+            connection.sendall(b"a" * 20_000_000)
+
+
+def test_a_body_in_chunks_with_a_trailer_is_read(mock_openai: MockOpenAI) -> None:
+    half = len(STREAM) // 2
+    chunks = b"".join(
+        b"%x;a=b\r\n%b\r\n" % (len(part), part) for part in (STREAM[:half], STREAM[half:])
+    )
+    request = post(chunks, b"transfer-encoding: chunked", length=False)
+    with plain(mock_openai) as connection:
+        for place in range(0, len(request), 50):
+            connection.sendall(request[place : place + 50])
+        connection.sendall(b"0\r\nx-trailer: a\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"

@@ -360,3 +360,16 @@ def test_a_live_reader_that_leaves_is_forgotten(mock_openai: MockOpenAI) -> None
         with mock_openai.http.stream("GET", "/mock/journal/events") as live:
             next(live.iter_lines())
     once(lambda: mock_openai.http.get("/mock").json()["followers"] == 0)
+
+
+def test_a_long_tag_finds_what_it_was_sent_with(
+    mock_openai: MockOpenAI, http: httpx2.Client
+) -> None:
+    tag = "y" * 500
+    with mock_openai.http.stream("GET", "/mock/journal/events", params={"client": tag}) as live:
+        lines = live.iter_lines()
+        next(lines)
+        http.get("/models", headers={"x-mock-client": tag})
+        assert next(read_live(lines))[0] == "arrived"
+    found = mock_openai.http.get("/mock/journal", params={"client": tag}).json()
+    assert len(found["requests"]) == 1

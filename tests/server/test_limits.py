@@ -240,3 +240,17 @@ def test_unknown_limits_are_refused(mock_openai: MockOpenAI) -> None:
     for body in ({"speed": 1}, {"requests": 0}, {"period": 0}, {"max_queue": -1}):
         assert mock_openai.http.put("/mock/limits", json=body).status_code == 400
     assert mock_openai.http.get("/mock/limits").json()["requests"] is None
+
+
+@pytest.mark.parametrize("name", ["requests", "tokens", "max_concurrent", "max_queue"])
+def test_a_limit_beyond_all_reason_is_refused(mock_openai: MockOpenAI, name: str) -> None:
+    with pytest.raises(ValueError, match=f"Invalid '{name}': integer above maximum value"):
+        mock_openai.limit(**{name: 10**400})
+
+
+def test_of_wrong_limits_none_is_set(mock_openai: MockOpenAI) -> None:
+    mock_openai.limit(requests=7, max_concurrent=3)
+    before = mock_openai.http.get("/mock/limits").json()
+    with pytest.raises(ValueError, match="max_queue"):
+        mock_openai.limit(requests=5, max_concurrent=2, max_queue=-1)
+    assert mock_openai.http.get("/mock/limits").json() == before

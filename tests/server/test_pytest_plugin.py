@@ -77,3 +77,29 @@ def test_a_wrong_order_is_told_at_once(mock_openai: MockOpenAI) -> None:
         mock_openai.fail("explode")
     with pytest.raises(ValueError, match="no limit 'speed'"):
         mock_openai.limit(speed=1)
+
+
+def test_a_delay_that_is_set_is_not_without_effect(mock_openai: MockOpenAI) -> None:
+    def dial() -> float:
+        return float(mock_openai.http.get("/mock/pace").json()["pace"])
+
+    mock_openai.pace(tokens=3)
+    assert dial() == 0
+    mock_openai.pace(0, first=2)
+    assert dial() == 0, "it was said so"
+    mock_openai.pace(gap=0.2)
+    assert dial() == 1
+    mock_openai.pace(0.1)
+    mock_openai.pace(first=2)
+    assert dial() == 0.1
+
+
+def test_a_client_may_be_named_in_any_script(mock_openai: MockOpenAI) -> None:
+    headers = {"authorization": "Bearer mock", "x-mock-client": "élève"}
+    mock_openai.fail("503", client="élève")
+    encoded = {name: value.encode() for name, value in headers.items()}
+    assert mock_openai.http.get("/v1/models", headers=encoded).status_code == 503
+    in_latin_1 = {name: value.encode("latin-1") for name, value in headers.items()}
+    assert mock_openai.http.get("/v1/models", headers=in_latin_1).status_code == 200
+    found = mock_openai.http.get("/mock/journal", params={"client": "élève"}).json()["requests"]
+    assert [seen["status"] for seen in found] == [503, 200]

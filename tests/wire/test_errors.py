@@ -29,6 +29,19 @@ def refusal(answer: httpx2.Response, status: int) -> dict[str, Any]:
     return error
 
 
+def said(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a chat request's message of one part."""
+    return {"messages": [{"role": "user", "content": [part]}]}
+
+
+def formed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a chat request's wish for an answer that fits a schema."""
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+LOOSE = {"type": "object", "properties": {}}
+OPTIONAL = {**LOOSE, "properties": {"a": {}}, "required": [], "additionalProperties": False}
+
 CHAT_PROBLEMS: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"model": None}, None, None),
     ({"model": 3}, "model", "invalid_type"),
@@ -66,6 +79,32 @@ CHAT_PROBLEMS: list[tuple[dict[str, Any], str | None, str | None]] = [
      "invalid_value"),
     ({"tool_choice": "required"}, "tool_choice", None),
     ({"tool_choice": "maybe"}, "tool_choice", "invalid_value"),
+    ({"metadata": 5}, "metadata", "invalid_type"),
+    ({"store": "yes"}, "store", "invalid_type"),
+    ({"logit_bias": "x"}, "logit_bias", "invalid_type"),
+    ({"reasoning_effort": 3}, "reasoning_effort", "invalid_type"),
+    ({"functions": "x"}, "functions", "invalid_type"),
+    ({"modalities": "text"}, "modalities", "invalid_type"),
+    ({"service_tier": 5}, "service_tier", "invalid_type"),
+    ({"max_tokens": 9, "max_completion_tokens": 9}, "max_tokens", "invalid_parameter_combination"),
+    ({"stream": True, "stream_options": {"include_usage": "yes"}}, "stream_options.include_usage",
+     "invalid_type"),
+    ({"stream": True, "stream_options": {"include_obfuscation": 1}},
+     "stream_options.include_obfuscation", "invalid_type"),
+    (said({"type": "input_text", "text": "a"}), "messages[0].content[0].type", "invalid_value"),
+    (said({"type": "image_url"}), "messages[0].content[0].image_url",
+     "missing_required_parameter"),
+    (said({"type": "image_url", "image_url": {}}), "messages[0].content[0].image_url.url",
+     "missing_required_parameter"),
+    (formed({"name": "a"}), "response_format.json_schema.schema", "missing_required_parameter"),
+    (formed({"name": "a b!", "schema": {}}), "response_format.json_schema.name", "invalid_value"),
+    (formed({"name": "a", "strict": True, "schema": LOOSE}), "response_format", None),
+    (formed({"name": "a", "strict": True, "schema": OPTIONAL}), "response_format", None),
+    (formed({"name": "a", "strict": True, "schema": {"$defs": {"a": LOOSE}}}), "response_format",
+     None),
+    ({"tools": [{"type": "function", "function": {"name": "a", "strict": True,
+                                                  "parameters": LOOSE}}]},
+     "tools[0].function.parameters", "invalid_function_parameters"),
 ]  # fmt: skip
 
 
@@ -87,6 +126,31 @@ def test_a_wrong_field_is_named(
         ("/responses", {"input": [{"role": "user"}]}, "input[0].content",
          "missing_required_parameter"),
         ("/responses", {"input": "a", "metadata": {"a": 1}}, "metadata.a", "invalid_type"),
+        ("/responses", {"input": "a", "store": "yes"}, "store", "invalid_type"),
+        ("/responses", {"input": "a", "truncation": 1}, "truncation", "invalid_type"),
+        ("/responses", {"input": "a", "reasoning": "x"}, "reasoning", "invalid_type"),
+        ("/responses", {"input": "a", "reasoning": {"effort": 1}}, "reasoning.effort",
+         "invalid_type"),
+        ("/responses", {"input": "a", "text": {"verbosity": 1}}, "text.verbosity", "invalid_type"),
+        ("/responses", {"input": "a", "include": [1]}, "include[0]", "invalid_type"),
+        ("/responses", {"input": "a", "service_tier": 5}, "service_tier", "invalid_type"),
+        ("/responses", {"input": "a", "tools": [{"type": "function", "name": "a", "strict": True,
+                                                 "parameters": LOOSE}]},
+         "tools[0].parameters", "invalid_function_parameters"),
+        ("/responses", {"input": "a", "text": {"format": {"type": "json_schema", "name": "a",
+                                                          "strict": True, "schema": LOOSE}}},
+         "text.format.schema", "invalid_json_schema"),
+        ("/responses", {"input": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]},
+         "input[0].content[0].type", "invalid_value"),
+        ("/responses", {"input": "a", "stream_options": {"include_obfuscation": 1}},
+         "stream_options.include_obfuscation", "invalid_type"),
+        ("/completions", {"presence_penalty": 9}, "presence_penalty", "decimal_above_max_value"),
+        ("/completions", {"user": 4}, "user", "invalid_type"),
+        ("/completions", {"logit_bias": 3}, "logit_bias", "invalid_type"),
+        ("/completions", {"best_of": 0}, "best_of", "integer_below_min_value"),
+        ("/completions", {"best_of": 1, "n": 2}, "best_of", "invalid_value"),
+        ("/completions", {"stream": True, "stream_options": {"include_usage": 1}},
+         "stream_options.include_usage", "invalid_type"),
         ("/embeddings", {}, "input", "missing_required_parameter"),
         ("/embeddings", {"input": []}, "input", "empty_array"),
         ("/embeddings", {"input": ""}, "input", "invalid_value"),

@@ -337,3 +337,31 @@ def test_every_fault_leaves_the_server_well(http: httpx2.Client) -> None:
             except httpx2.TransportError:
                 assert fault == "disconnect"
     assert http.post("/chat/completions", json=ask()).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"[]", b"3", b'"text"', b"null", b"{"])
+def test_a_whole_answer_to_what_is_no_request_is_an_error(http: httpx2.Client, body: bytes) -> None:
+    answer = http.post("/chat/completions", content=body, headers={"x-mock-fault": "not-sse"})
+    assert answer.status_code == 400
+
+
+def test_so_many_events_as_asked_for_share_a_network_chunk(
+    http: httpx2.Client, mock_openai: MockOpenAI
+) -> None:
+    mock_openai.pace(1.0, first=0, gap=0.005)  # without delays they leave together anyway
+    headers = {"x-mock-fault": "merged; size=10"}
+    with http.stream("POST", "/chat/completions", json=ask(stream=True), headers=headers) as answer:
+        parts = list(answer.iter_raw())
+    assert len(parts) <= len(events(b"".join(parts).decode())) / 10 + 2
+
+
+def test_a_responses_stream_has_no_done_for_text_to_come_after(sdk: Door) -> None:
+    found = sdk.run(
+        lambda client: client.responses.create(
+            model="mock-chat",
+            input="Why is the sky blue?",
+            stream=True,
+            extra_headers={"x-mock-fault": "after-done"},
+        )
+    )
+    assert found[-1].response.output_text == BLUE

@@ -1,6 +1,8 @@
 """Models, embeddings, legacy completions, moderations, files and batches through the SDK."""
 
+import asyncio
 import base64
+import itertools
 import json
 import math
 import time
@@ -20,7 +22,11 @@ from openai.types import (
     ModerationCreateResponse,
 )
 
+from helpers.mock_server import batches, chat, embeddings, files, moderations
+from helpers.mock_server.answers import Answer, Call, whole
+from helpers.mock_server.pacing import Pace
 from helpers.mock_server.replies import reply
+from helpers.mock_server.state import State
 from helpers.pytest_plugin import MockOpenAI
 from tests.wire.conftest import Door
 from tests.wire.wire import ask, events, strictly
@@ -322,3 +328,153 @@ def test_metadata_has_its_bounds(client: OpenAI, metadata: dict[str, str]) -> No
 def test_a_files_name_is_kept_up_to_a_length(client: OpenAI) -> None:
     file = client.files.create(file=("x" * 5000 + ".jsonl", b"{}"), purpose="batch")
     assert len(file.filename) == 255
+
+
+def test_a_line_that_the_server_fails_at_does_not_stop_its_batch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(call: Call, state: State) -> Answer:
+        if b"broken" in call.body:
+            raise OverflowError("a fault of ours")
+        return whole({})
+
+    monkeypatch.setitem(batches.ENDPOINTS, "/v1/chat/completions", answer)
+    state = State(pace=Pace(dial=0))
+    lines = "\n".join((line(1), line(2, user="broken"), line(3))).encode()
+    file = files.keep(state, "requests.jsonl", "batch", lines)
+    body = {
+        "input_file_id": file.id,
+        "endpoint": "/v1/chat/completions",
+        "completion_window": "24h",
+    }
+
+    async def worked() -> batches.Batch:
+        await batches.create(Call("POST", "/v1/batches", {}, json.dumps(body).encode()), state)
+        await asyncio.wait_for(asyncio.gather(*state.tasks), 10)
+        (batch,) = state.batches.newest_first()
+        assert isinstance(batch, batches.Batch)
+        return batch
+
+    batch = asyncio.run(worked())
+    assert (batch.status, batch.answered, batch.failed) == ("completed", 2, 1)
+    refused = json.loads(state.files.get(batch.error_file or "").content)
+    assert refused["response"]["status_code"] == 500
+    assert "a fault of ours" in capsys.readouterr().err
+
+
+# --- how much one request may ask for ---------------------------------------------------------
+
+ENDLESS: dict[str, Any] = {"ignore_eos": True, "max_tokens": 50_000}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/chat/completions", {**ask(), **ENDLESS, "n": 3}, "n"),
+        ("/completions", {"model": "m", "prompt": ["a", "b"], **ENDLESS, "n": 2}, "n"),
+        ("/completions", {"model": "m", "prompt": "a " * 30_000, "echo": True, "n": 4}, "n"),
+        ("/completions", {"model": "m", "prompt": "a", **ENDLESS, "logprobs": 5}, "top_logprobs"),
+        (
+            "/chat/completions",
+            {**ask(), "ignore_eos": True, "max_tokens": 3000, "logprobs": True, "top_logprobs": 20},
+            "top_logprobs",
+        ),
+        (
+            "/responses",
+            {"model": "m", "input": "Hi", "ignore_eos": True, "max_output_tokens": 1000,
+             "top_logprobs": 20, "stream": True},
+            "top_logprobs",
+        ),
+        ("/moderations", {"input": [""] * 2049}, "input"),
+    ],
+)  # fmt: skip
+def test_a_small_request_for_a_huge_answer_is_refused(
+    http: httpx2.Client, path: str, body: dict[str, Any], param: str
+) -> None:
+    answer = http.post(path, json=body)
+    assert answer.status_code == 400, answer.text[:500]
+    assert answer.json()["error"]["param"] == param
+
+
+def test_the_longest_answer_is_given(http: httpx2.Client) -> None:
+    body = {**ask(), "ignore_eos": True, "max_tokens": 25_000, "n": 4}
+    usage = http.post("/chat/completions", json=body).json()["usage"]
+    assert usage["completion_tokens"] == 100_000
+
+
+def rounds(handler: Any, body: dict[str, Any]) -> int:
+    """Return how often others may run while a request is answered."""
+
+    async def counted() -> int:
+        call = Call("POST", "/", {}, json.dumps(body).encode())
+        answering = asyncio.ensure_future(handler(call, State()))
+        count = 0
+        while not answering.done():
+            await asyncio.sleep(0)
+            count += 1
+        assert answering.result().status == 200
+        return count
+
+    return asyncio.run(counted())
+
+
+def test_others_run_while_a_long_text_is_embedded() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    text = " ".join(map("".join, itertools.product(letters, letters, "abcd")))
+    assert rounds(embeddings.create, {"model": "m", "input": [text, text]}) > 10
+
+
+def test_others_run_between_the_choices_of_an_answer() -> None:
+    assert rounds(chat.create, {**ask(), "n": 50}) > 49
+
+
+def test_others_run_while_many_texts_are_judged() -> None:
+    assert rounds(moderations.create, {"input": ["a fine day"] * 50}) > 50
+
+
+def test_a_streamed_legacy_completion_says_where_each_token_is(http: httpx2.Client) -> None:
+    request = {"model": "mock-chat", "prompt": ["One?", "Two?"], "logprobs": 1, "stream": True}
+    texts = ["", ""]
+    for _, data in events(http.post("/completions", json=request).text)[:-1]:
+        choice = json.loads(data)["choices"][0]
+        if choice["logprobs"] is not None:
+            assert choice["logprobs"]["text_offset"] == [len(texts[choice["index"]])]
+        texts[choice["index"]] += choice["text"]
+
+
+def test_files_are_listed_oldest_first_when_asked_for(client: OpenAI) -> None:
+    for number in range(3):
+        client.files.create(file=(f"{number}.txt", b"x"), purpose="user_data")
+    names = [file.filename for file in client.files.list(order="asc", limit=2)]
+    assert names == ["0.txt", "1.txt", "2.txt"]
+
+
+@pytest.mark.parametrize("name", ['é"0.txt', "a\r\nb.txt", "plain%20.txt"])
+def test_a_files_name_comes_back_as_it_was(client: OpenAI, name: str) -> None:
+    assert client.files.create(file=(name, b"x"), purpose="user_data").filename == name
+
+
+def test_a_file_says_when_it_expires(client: OpenAI, http: httpx2.Client) -> None:
+    expiry: Any = {"anchor": "created_at", "seconds": 3600}
+    file = client.files.create(file=("a.txt", b"x"), purpose="user_data", expires_after=expiry)
+    assert file.expires_at == file.created_at + 3600
+    form = {"purpose": "user_data", "expires_after[seconds]": "soon"}
+    answer = http.post("/files", data=form, files={"file": ("a.txt", b"x")})
+    assert answer.json()["error"]["param"] == "expires_after.seconds"
+
+
+def test_a_batch_tells_when_it_was_in_each_state_and_what_it_was_given(client: OpenAI) -> None:
+    file = client.files.create(file=("a.jsonl", line(1).encode()), purpose="batch")
+    made = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"lesson": "2"},
+    )
+    batch = finished(client, made)
+    assert batch.metadata == {"lesson": "2"}
+    assert batch.in_progress_at
+    assert batch.finalizing_at
+    assert batch.completed_at
+    times = [batch.created_at, batch.in_progress_at, batch.finalizing_at, batch.completed_at]
+    assert times == sorted(times)

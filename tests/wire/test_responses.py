@@ -306,3 +306,47 @@ def test_other_responses_cannot_be_cancelled(sdk: Door) -> None:
     response = sdk.run(lambda client: client.responses.create(**ASK))
     with pytest.raises(openai.BadRequestError, match="synchronous"):
         sdk.run(lambda client: client.responses.cancel(response.id))
+
+
+def test_a_background_stream_ends_when_it_is_cancelled(
+    client: OpenAI, mock_openai: MockOpenAI
+) -> None:
+    mock_openai.pace(1.0, first=0, gap=0.02)
+    kinds = []
+    for event in client.responses.create(**ASK, background=True, stream=True):
+        kinds.append(event.type)
+        if event.type == "response.created":
+            made = event.response.id
+        if kinds.count("response.output_text.delta") == 2:
+            client.responses.cancel(made)
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    assert "response.completed" not in kinds
+    again = client.responses.retrieve(made, stream=True)
+    assert [event.type for event in again] == kinds[:2], "more was told later"
+
+
+def test_a_reader_of_a_background_response_hears_that_it_is_cancelled(
+    client: OpenAI, mock_openai: MockOpenAI
+) -> None:
+    mock_openai.pace(1.0, first=0, gap=0.02)
+    made = client.responses.create(**ASK, background=True)
+    kinds = []
+    for event in client.responses.retrieve(made.id, stream=True):
+        kinds.append(event.type)
+        if kinds.count("response.output_text.delta") == 2:
+            client.responses.cancel(made.id)
+    assert "response.completed" not in kinds
+
+
+def test_a_stream_that_outlives_a_reset_leaves_nothing_behind(
+    http: httpx2.Client, mock_openai: MockOpenAI
+) -> None:
+    mock_openai.pace(1.0, first=0, gap=0.001)
+    with http.stream("POST", "/responses", json={**ASK, "stream": True}) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        created = json.loads(next(lines).removeprefix("data: "))
+        mock_openai.reset()
+        *_, last = (line for line in lines if line.startswith("data: "))
+    assert json.loads(last.removeprefix("data: "))["type"] == "response.completed"
+    assert http.get(f"/responses/{created['response']['id']}").status_code == 404
