@@ -5,15 +5,23 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
 
 from helpers.mock_server import patterns
+from helpers.mock_server.validity import (
+    Checker,
+    TooLarge,
+    Unsatisfiable,
+    bounds_of,
+    items_of,
+    kinds_of,
+    whole,
+)
 
 MAX_DEPTH = 8
 """Levels after which only what a schema requires is filled in, so that a recursive one ends."""
@@ -24,10 +32,6 @@ HARD_DEPTH = 40
 MAX_LENGTH = 10_000
 """The longest string or array that a schema may force."""
 
-MAX_WORK = 20_000
-"""Steps of the search for a value: schemas taken up, and hundreds of characters made. Half a second
-of work, which nothing else can interrupt; a large real schema takes a few hundred."""
-
 MAX_PROMPT = 20_000
 """Characters, the last ones, of a prompt that are looked through for names and numbers."""
 
@@ -36,9 +40,6 @@ MAX_OPTIONS = 1000
 
 MAX_SPOKEN = 2000
 """Characters, the last ones, of a prompt that an enum's values are looked for in."""
-
-MAX_NUMBER = 10**300
-"""The largest bound of a number: a float can be that large, and its digits can be written."""
 
 _DAYS = [str(date(2026, 1, 15) + timedelta(days=day)) for day in range(100)]
 _FORMATS = {
@@ -71,14 +72,6 @@ _SENTENCE_STARTS = """
     tell give show find get name list write explain describe use call i the a an in it
 """
 _LEADING = frozenset(_SENTENCE_STARTS.split())
-
-
-class Unsatisfiable(ValueError):
-    """No value for a schema was found."""
-
-
-class _TooLarge(Exception):
-    """The search took too long. No part of it may go on with another option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +118,7 @@ def example(schema: Any, source: Words) -> Any:
         if not search.is_valid(schema, made):
             raise Unsatisfiable("No value was found that all its parts agree on.")
         return made
-    except _TooLarge:
+    except TooLarge:
         raise Unsatisfiable("The schema is too large, or has too many choices.") from None
     except (ArithmeticError, RecursionError):
         raise Unsatisfiable("The schema's numbers or its depth are beyond reason.") from None
@@ -133,26 +126,13 @@ def example(schema: Any, source: Words) -> Any:
         raise Unsatisfiable("The schema is none: one of its keywords has a wrong type.") from None
 
 
-class _Search:
+class _Search(Checker):
     """What all makers of one value share: the schema, the words, and the work that is left."""
 
     def __init__(self, root: Any, source: Words) -> None:
-        self.root = root
+        super().__init__(root)
         self._source = source
-        self._work: float = MAX_WORK
-        self._steps = patterns.Steps()
         self._texts: dict[tuple[str, int, int, int], str | None] = {}
-        self._matches: dict[tuple[str, str], bool] = {}
-
-    def spend(self, work: float) -> None:
-        """Count work.
-
-        Raises:
-            _TooLarge: there was too much of it.
-        """
-        self._work -= work
-        if self._work < 0:
-            raise _TooLarge
 
     @cached_property
     def prompt(self) -> str:
@@ -190,154 +170,6 @@ class _Search:
         if found is None:
             raise Unsatisfiable(f"No text for the pattern {pattern[:100]!r} was found.")
         return found
-
-    def is_match(self, pattern: str, text: str) -> bool:
-        """Return whether a pattern is found in a text.
-
-        Raises:
-            Unsatisfiable: it could take too long to tell.
-        """
-        if (pattern, text) not in self._matches:
-            self.spend(3 + len(pattern) // 10)
-            try:
-                self._matches[pattern, text] = patterns.matches(pattern, text, self._steps)
-            except patterns.NoText as problem:
-                raise Unsatisfiable(str(problem)) from None
-        return self._matches[pattern, text]
-
-    def resolve(self, reference: str) -> Any:
-        """Return the part of the schema that a `$ref` names."""
-        self.spend(len(reference) // 100)
-        target = self.root
-        own = target.get("$id") if isinstance(target, dict) else None
-        place = reference.removeprefix(own) if isinstance(own, str) else reference
-        for part in place.removeprefix("#").strip("/").split("/"):
-            if not part:
-                continue
-            part = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list) and re.fullmatch(r"\d{1,5}", part):
-                target = dict(enumerate(target)).get(int(part))
-            elif isinstance(target, dict):
-                target = target.get(part)
-            else:
-                target = None
-            if target is None:
-                raise Unsatisfiable(f"The schema has no {reference[:100]}.")
-        return target
-
-    # --- whether a value is valid ---
-
-    def is_valid(self, schema: Any, value: Any) -> bool:
-        """Return whether a value is valid for a schema.
-
-        All keywords of draft 2020-12 and those that they replaced are looked at, but `format`,
-        `unevaluatedItems`, `unevaluatedProperties` and what describes contents.
-
-        Raises:
-            Unsatisfiable: the schema is none, or it could take too long to tell.
-        """
-        # A fifth of what it takes to make a value: that is how long it takes.
-        self.spend(0.2 + (len(schema) // 250 if isinstance(schema, dict) else 0))
-        if isinstance(schema, bool):
-            return schema
-        if not isinstance(schema, dict):
-            raise Unsatisfiable(f"No value is valid for the schema {str(schema)[:100]!r}.")
-        if "type" in schema and not any(_is_a(kind, value) for kind in _kinds(schema["type"])):
-            return False
-        if "const" in schema and not self._is_among([schema["const"]], value):
-            return False
-        if "enum" in schema and not self._is_among(schema["enum"], value):
-            return False
-        if isinstance(value, str):
-            fits = _has_size(schema, "Length", value) and self._has_pattern(schema, value)
-        elif isinstance(value, list):
-            fits = _has_size(schema, "Items", value) and self._has_valid_items(schema, value)
-        elif isinstance(value, dict):
-            fits = _has_size(schema, "Properties", value) and self._has_valid_parts(schema, value)
-        else:
-            fits = value is None or isinstance(value, bool) or _is_within(schema, value)
-        return fits and self._meets_choices(schema, value)
-
-    def _is_among(self, options: list[Any], value: Any) -> bool:
-        key = self._key(value)
-        return any(option is value or self._key(option) == key for option in options)
-
-    def _key(self, value: Any) -> Hashable:
-        """Return what is equal for values that are equal in JSON: 1 and 1.0, but not True."""
-        self.spend(0.01)
-        match value:
-            case bool():
-                return "boolean", value
-            case str():
-                self.spend(len(value) / 100_000)
-            case list():
-                return "array", tuple(map(self._key, value))
-            case dict():
-                return "object", frozenset((name, self._key(part)) for name, part in value.items())
-        return value  # type: ignore[no-any-return]
-
-    def _has_pattern(self, schema: dict[str, Any], value: str) -> bool:
-        return "pattern" not in schema or self.is_match(schema["pattern"], value)
-
-    def _has_valid_items(self, schema: dict[str, Any], value: list[Any]) -> bool:
-        first, others = _items(schema)
-        if not all(map(self.is_valid, itertools.chain(first, itertools.repeat(others)), value)):
-            return False
-        if schema.get("uniqueItems") is True and len(set(map(self._key, value))) < len(value):
-            return False
-        if "contains" not in schema:
-            return True
-        found = sum(self.is_valid(schema["contains"], item) for item in value)
-        least = _whole(schema.get("minContains"), 1)
-        return least <= found <= _whole(schema.get("maxContains"), found)
-
-    def _has_valid_parts(self, schema: dict[str, Any], value: dict[str, Any]) -> bool:
-        names = schema.get("propertyNames", True)
-        return (
-            all(key in value for key in schema.get("required", ()))
-            and (names is True or all(self.is_valid(names, key) for key in value))
-            and all(self.is_valid(self.part(schema, key), part) for key, part in value.items())
-            and all(
-                all(one in value for one in then)
-                if isinstance(then, list)
-                else self.is_valid(then, value)
-                for keyword in ("dependentRequired", "dependentSchemas", "dependencies")
-                for key, then in schema.get(keyword, {}).items()
-                if key in value
-            )
-        )
-
-    def _meets_choices(self, schema: dict[str, Any], value: Any) -> bool:
-        def holds(part: Any) -> bool:
-            return self.is_valid(part, value)
-
-        if "$ref" in schema and not holds(self.resolve(schema["$ref"])):
-            return False
-        if not all(map(holds, schema.get("allOf", ()))):
-            return False
-        if "anyOf" in schema and not any(map(holds, schema["anyOf"])):
-            return False
-        if "oneOf" in schema and sum(map(holds, schema["oneOf"])) != 1:
-            return False
-        if "not" in schema and holds(schema["not"]):
-            return False
-        if "if" in schema:
-            return holds(schema.get("then" if holds(schema["if"]) else "else", True))
-        return True
-
-    def part(self, schema: dict[str, Any], key: str) -> Any:
-        """Return the schema of an object's part."""
-        self.spend(len(schema.get("patternProperties", ())) // 50)
-        found = [
-            part
-            for pattern, part in schema.get("patternProperties", {}).items()
-            if self.is_match(pattern, key)
-        ]
-        if key in schema.get("properties", {}):
-            found.insert(0, schema["properties"][key])
-        if not found:
-            return schema.get("additionalProperties", True)
-        return found[0] if len(found) == 1 else {"allOf": found}
 
 
 class _Maker:
@@ -465,7 +297,7 @@ class _Maker:
         raise failure
 
     def _by_type(self, schema: dict[str, Any], name: str, depth: int) -> Any:
-        kinds = _kinds(schema.get("type") or _implied(schema))
+        kinds = kinds_of(schema.get("type") or _implied(schema))
         if "null" in kinds:
             others = [kind for kind in kinds if kind != "null"]
             kinds = ["null", *others] if depth >= MAX_DEPTH else [*others, "null"]
@@ -498,7 +330,7 @@ class _Maker:
         for key, then in schema.get("dependentRequired", {}).items():
             if key in properties or key in needed:
                 needed.update(dict.fromkeys(then))
-        room = _whole(schema.get("maxProperties"), MAX_LENGTH) - len(needed)
+        room = whole(schema.get("maxProperties"), MAX_LENGTH) - len(needed)
         made: dict[str, Any] = {}
         for key in properties:
             if key not in needed and (depth >= MAX_DEPTH or room <= 0):
@@ -512,7 +344,7 @@ class _Maker:
         for key in needed:
             if key not in made:
                 made[key] = self.make(self._search.part(schema, key), key, depth + 1)
-        least = _whole(schema.get("minProperties"), 0)
+        least = whole(schema.get("minProperties"), 0)
         if least > MAX_LENGTH:
             raise Unsatisfiable("An object that is too large.")
         while len(made) < least:
@@ -538,12 +370,12 @@ class _Maker:
         return _Maker(self._search, replace(self._source, turn=turn, distinct=distinct))
 
     def _arrays(self, schema: dict[str, Any], name: str, depth: int) -> Iterator[list[Any]]:
-        least = _whole(schema.get("minItems"), 0)
-        most = _whole(schema.get("maxItems"), MAX_LENGTH)
-        first, others = _items(schema)
+        least = whole(schema.get("minItems"), 0)
+        most = whole(schema.get("maxItems"), MAX_LENGTH)
+        first, others = items_of(schema)
         parts = list(first[:most])
         if "contains" in schema:
-            count = min(_whole(schema.get("minContains"), 1), MAX_LENGTH)
+            count = min(whole(schema.get("minContains"), 1), MAX_LENGTH)
             parts += [{"allOf": [schema["contains"], others]}] * count
         wanted = max(least, len(parts) or (0 if depth >= MAX_DEPTH else min(2, most)))
         if wanted > MAX_LENGTH:
@@ -567,8 +399,8 @@ class _Maker:
         yield made
 
     def _strings(self, schema: dict[str, Any], name: str) -> Iterator[str]:
-        least = _whole(schema.get("minLength"), 0)
-        most = _whole(schema.get("maxLength"), MAX_LENGTH)
+        least = whole(schema.get("minLength"), 0)
+        most = whole(schema.get("maxLength"), MAX_LENGTH)
         if least > MAX_LENGTH:
             raise Unsatisfiable("A string that is too long.")
         pattern, kind = schema.get("pattern"), str(schema.get("format"))
@@ -608,7 +440,7 @@ class _Maker:
         return f"{name or 'text'} {source.turn + 1}"
 
     def _integers(self, schema: dict[str, Any]) -> Iterator[int]:
-        low, high, step = _range(schema)
+        low, high, step = bounds_of(schema)
         if step is not None:
             # Those whole numbers that are multiples of 1.5 are those of 3.
             yield from map(int, _multiples(Fraction(str(step)).numerator, low, high))
@@ -620,7 +452,7 @@ class _Maker:
             yield from _spread(near, low, high)
 
     def _numbers(self, schema: dict[str, Any]) -> Iterator[float]:
-        low, high, step = _range(schema)
+        low, high, step = bounds_of(schema)
         if step is not None:
             yield from _multiples(step, low, high)
             return
@@ -655,38 +487,6 @@ def _implied(schema: dict[str, Any]) -> str:
     return "string"
 
 
-def _kinds(kind: Any) -> list[Any]:
-    return kind if isinstance(kind, list) else [kind]
-
-
-def _is_a(kind: Any, value: Any) -> bool:
-    match value:
-        case None:
-            return bool(kind == "null")
-        case bool():
-            return bool(kind == "boolean")
-        case int():
-            return kind in ("integer", "number")
-        case float():
-            return kind == "number" or (kind == "integer" and value.is_integer())
-        case str():
-            return bool(kind == "string")
-        case list():
-            return bool(kind == "array")
-    return bool(kind == "object")
-
-
-def _items(schema: dict[str, Any]) -> tuple[list[Any], Any]:
-    """Return the schemas of an array's first items, and that of all others."""
-    items = schema.get("items", True)
-    if isinstance(items, list):  # before draft 2020-12
-        return items, schema.get("additionalItems", True)
-    first = schema.get("prefixItems", [])
-    if not isinstance(first, list):
-        raise Unsatisfiable("The prefixItems are no array.")
-    return first, items
-
-
 def _either(one: Any, other: Any) -> dict[str, Any]:
     return {"anyOf": [one, other]}
 
@@ -700,7 +500,7 @@ def _all_parts(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _common_kinds(one: Any, other: Any) -> list[Any]:
-    some, more = _kinds(one), _kinds(other)
+    some, more = kinds_of(one), kinds_of(other)
     common = [kind for kind in some if kind in more or (kind == "integer" and "number" in more)]
     if "number" in some and "integer" in more and "integer" not in common:
         common.append("integer")
@@ -727,52 +527,12 @@ _MERGERS: dict[str, Callable[[Any, Any], Any]] = {
 """How a keyword of two schemas becomes one for both."""
 
 
-def _whole(value: Any, default: int) -> int:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
-
-
-def _has_size(schema: dict[str, Any], of: str, value: Any) -> bool:
-    size = len(value)
-    return _whole(schema.get(f"min{of}"), 0) <= size <= _whole(schema.get(f"max{of}"), size)
-
-
 def _marked(text: str, least: int, most: int) -> Iterator[str]:
     """Yield a text that is made as long as asked for, then others with a number at the end."""
     yield text[:most].ljust(least, ".")
     for number in range(2, MAX_OPTIONS):
         mark = f" {number}"[-most:] if most else ""
         yield (text[: most - len(mark)] + mark).rjust(least, ".")
-
-
-def _range(schema: dict[str, Any]) -> tuple[float, float, float | None]:
-    """Return the bounds of a number, open or not, and what it shall be a multiple of."""
-
-    def found(key: str, default: Any) -> Any:
-        value = schema.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return default
-        if abs(value) > MAX_NUMBER:
-            raise Unsatisfiable("The schema's numbers are beyond reason.")
-        return value
-
-    low = max(found("minimum", -math.inf), found("exclusiveMinimum", -math.inf))
-    high = min(found("maximum", math.inf), found("exclusiveMaximum", math.inf))
-    step = found("multipleOf", None)
-    return low, high, step if step is None or step > 0 else None
-
-
-def _is_within(schema: dict[str, Any], value: float) -> bool:
-    low, high, step = _range(schema)
-    if not low <= value <= high:
-        return False
-    for edge, old in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        limit = schema.get(edge)
-        if value == (schema.get(old) if limit is True else limit):  # True: so draft 4 has it
-            return False
-    # As they are written: 0.3 is a multiple of 0.1.
-    return step is None or (Fraction(str(value)) / Fraction(str(step))).denominator == 1
 
 
 _FRACTIONS = (0.5, *(tenth / 10 for tenth in range(1, 10)), 0.0, 1.0,

@@ -7,6 +7,7 @@ from typing import Any
 from helpers.mock_server import errors, generation, replies, schemas, tokens
 from helpers.mock_server.generation import Finish, Limits
 from helpers.mock_server.tools import Choice, Tool, ToolCall, choose
+from helpers.mock_server.validity import Unsatisfiable
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _text(conversation: Conversation, variant: int) -> str:
 def _as_schema(schema: dict[str, Any], prompt: str, text: str) -> str:
     try:
         value = schemas.example(schema, schemas.words(prompt, text))
-    except schemas.Unsatisfiable as problem:
+    except Unsatisfiable as problem:
         raise errors.ApiError(
             400,
             f"Invalid schema for response_format: {problem}",

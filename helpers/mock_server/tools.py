@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from helpers.mock_server import errors, fields, schemas
+from helpers.mock_server.validity import Unsatisfiable
 
 _SMALL_WORDS = """
     a an and any are as at by can do for from get fetch find give has have i in into is it its me my
@@ -84,7 +85,7 @@ def choose(
 def _call(tool: Tool, source: schemas.Words) -> ToolCall:
     try:
         arguments = schemas.example(tool.parameters or {"type": "object"}, source)
-    except schemas.Unsatisfiable as problem:
+    except Unsatisfiable as problem:
         raise errors.ApiError(
             400,
             f"Invalid schema for function '{tool.name}': {problem}",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from helpers.mock_server import files, pacing, schemas, tokens
 from helpers.mock_server.errors import ApiError
+from helpers.mock_server.validity import Unsatisfiable
 from tests.server.inside import Inside, is_error
 
 EXAMPLES = 60
@@ -351,7 +352,7 @@ entangled_schemas = st.recursive(
 def test_an_example_is_valid_for_an_entangled_schema_or_there_is_none(
     schema: dict[str, Any], prompt: str
 ) -> None:
-    with contextlib.suppress(schemas.Unsatisfiable):
+    with contextlib.suppress(Unsatisfiable):
         try_schema(schema, prompt)
 
 
@@ -361,14 +362,14 @@ def test_an_example_is_valid_for_an_entangled_schema_or_there_is_none(
 def test_many_examples_are_valid_for_entangled_schemas_or_there_is_none(
     schema: dict[str, Any], prompt: str
 ) -> None:
-    with contextlib.suppress(schemas.Unsatisfiable):
+    with contextlib.suppress(Unsatisfiable):
         try_schema(schema, prompt)
 
 
 @settings(derandomize=True, max_examples=EXAMPLES * 3, deadline=None, suppress_health_check=QUIET)
 @given(values)
 def test_what_is_no_schema_is_refused_and_breaks_nothing(schema: Any) -> None:
-    with contextlib.suppress(schemas.Unsatisfiable):
+    with contextlib.suppress(Unsatisfiable):
         schemas.example(schema, schemas.words("In Paris", "A short answer."))
 
 
@@ -386,12 +387,12 @@ def test_what_is_no_schema_is_refused_and_breaks_nothing(schema: Any) -> None:
     ],
 )
 def test_a_schema_beyond_reason_is_refused(schema: Any) -> None:
-    with pytest.raises(schemas.Unsatisfiable):
+    with pytest.raises(Unsatisfiable):
         schemas.example(schema, schemas.words("", ""))
 
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$b", r"(\w+\s?)*$!", r"([a-z]+)*\d{40}", r"(x|x)*y"])
 def test_a_pattern_that_takes_forever_is_given_up_on(pattern: str) -> None:
     assert re.compile(pattern)
-    with contextlib.suppress(schemas.Unsatisfiable):
+    with contextlib.suppress(Unsatisfiable):
         schemas.example({"type": "string", "pattern": pattern}, schemas.words("", ""))
