@@ -89,11 +89,16 @@ def _is_dead(output: NotebookNode) -> bool:
 
 
 def _without_folders(line: str) -> str:
-    """Cut the machine's folders off: `…/site-packages/openai/x.py`, `<cell>:3`."""
-    line = re.sub(r"(?:[A-Za-z]:)?[^\s\"'\x1b]*ipykernel_\d+[/\\]\d+\.py", "<cell>", line)
-    line = re.sub(r"(?:~|[A-Za-z]:)?[/\\][^\s:\"'\x1b]*[/\\](?=site-packages[/\\])", "…/", line)
-    line = re.sub(r"(?:~|[A-Za-z]:)?[/\\][^\s:\"'\x1b]*[/\\](?=helpers[/\\]\w+)", "…/", line)
-    return re.sub(r"(?:~|[A-Za-z]:)?[/\\][^\s:\"'\x1b]*[/\\](?=lib[/\\]python3)", "…/", line)
+    """Cut the machine's folders off: `…/site-packages/openai/x.py`, `<cell>:3`.
+
+    A folder's name is taken to be no longer than 300 characters, as a line without spaces may be a
+    megabyte, through which a search without a bound would go once for each of its characters.
+    """
+    line = re.sub(r"(?:[A-Za-z]:)?[^\s\"'\x1b]{0,300}ipykernel_\d+[/\\]\d+\.py", "<cell>", line)
+    for kept in (r"site-packages[/\\]", r"helpers[/\\]\w+", r"lib[/\\]python3"):
+        folders = r"(?:~|[A-Za-z]:)?[/\\][^\s:\"'\x1b]{0,300}[/\\]"
+        line = re.sub(rf"{folders}(?={kept})", "…/", line)
+    return line
 
 
 def _compared(output: NotebookNode) -> dict[str, object]:
