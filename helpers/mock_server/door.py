@@ -310,9 +310,10 @@ async def _send_events(
             # far behind: it catches up in fewer, larger writes.
             if ready and (joined == BREATH or (new_turn and delay > patience)):
                 message["body"] = ready
+                left = now()
                 await send(message)
                 if ready_tokens:
-                    journal.token(record, ready_tokens)
+                    journal.token(record, ready_tokens, left)
                 ready, ready_tokens, joined = b"", 0, 0
                 if delay <= 0:
                     await clock.breathe()
@@ -329,8 +330,9 @@ async def _send_events(
                 continue
             if ready:
                 message["body"] = ready
+                left = now()
                 await send(message)
-                journal.token(record, ready_tokens)
+                journal.token(record, ready_tokens, left)
                 ready, ready_tokens, joined = b"", 0, 0
             if isinstance(data, Cut):
                 return False
@@ -343,8 +345,9 @@ async def _send_events(
         if clock.gone:  # it is how the clock wakes a sleeper whose client hung up
             raise Gone from None
         raise
+    left = now()
     await send({"type": "http.response.body", "body": ready})
-    journal.token(record, ready_tokens)
+    journal.token(record, ready_tokens, left)
     return True
 
 

@@ -129,11 +129,14 @@ class Journal:
         record.first_byte = time.monotonic()
         self._tell("first_byte", record)
 
-    def token(self, record: Record, count: int = 1) -> None:
-        """Note that tokens left in an event of a stream."""
-        now = time.monotonic()
+    def token(self, record: Record, count: int, left: float) -> None:
+        """Note that tokens left in an event of a stream, and when.
+
+        The moment is the one before they were handed to the socket: taken after it, on a busy
+        machine, it may be later than the client's reading of them.
+        """
         for _ in range(count):
-            record.tokens.append(now)
+            record.tokens.append(left)
         record.tokens_sent += count
         if self.watchers and count:
             self._tell("token", record)

@@ -264,7 +264,7 @@ def test_the_journal_keeps_so_many_token_times_in_all() -> None:
     journal = Journal(max_tokens=10)
     for _ in range(4):
         record = journal.open("POST", "/v1/chat/completions", None, 0)
-        journal.token(record, 4)
+        journal.token(record, 4, 1.0)
         journal.close(record, "finished")
     assert [record.id for record in journal.requests()] == [3, 4]
 
@@ -290,7 +290,7 @@ def test_others_run_while_a_long_journal_is_written_out() -> None:
     journal = Journal()
     for _ in range(20):
         record = journal.open("POST", "/v1/chat/completions", None, 0)
-        journal.token(record, A_STRETCH)
+        journal.token(record, A_STRETCH, 1.0)
         journal.close(record, "finished")
 
     async def rounds() -> tuple[int, bytes]:
