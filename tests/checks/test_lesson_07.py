@@ -209,18 +209,21 @@ async def leaves_out_what_failed_for_good(parts: list[str], summarise: Summarise
     return [summary for summary in summaries if summary]
 
 
-async def tries_for_ever(parts: list[str], summarise: Summarise) -> list[str]:
-    places = asyncio.Semaphore(3)
+def for_ever(caught: type[BaseException]) -> Callable[[list[str], Summarise], Awaitable[list[str]]]:
+    async def patiently(parts: list[str], summarise: Summarise) -> list[str]:
+        places = asyncio.Semaphore(3)
 
-    async def one(part: str) -> str:
-        async with places:
-            while True:
-                try:
-                    return await summarise(part)
-                except Exception:
-                    continue
+        async def one(part: str) -> str:
+            async with places:
+                while True:
+                    try:
+                        return await summarise(part)
+                    except caught:
+                        continue
 
-    return await asyncio.gather(*map(one, parts))
+        return await asyncio.gather(*map(one, parts))
+
+    return patiently
 
 
 def caught_too(
@@ -252,20 +255,6 @@ async def returns_what_it_has_when_cancelled(
         return await kept_in_a_task_group(parts, summarise)
     except asyncio.CancelledError:
         return []
-
-
-async def catches_all_for_ever(parts: list[str], summarise: Summarise) -> list[str]:
-    places = asyncio.Semaphore(3)
-
-    async def one(part: str) -> str:
-        async with places:
-            while True:
-                try:
-                    return await summarise(part)
-                except BaseException:
-                    continue
-
-    return await asyncio.gather(*map(one, parts))
 
 
 async def raises_its_own_slip(parts: list[str], summarise: Summarise) -> list[str]:
@@ -307,8 +296,8 @@ async def returns_nothing(parts: list[str], summarise: Summarise) -> None:
         (leaves_out_what_failed_for_good, "APIConnectionError, and the result leaves it out"),
         (in_place_of_the_error(None, Exception), "APIConnectionError; in its place is None"),
         (in_place_of_the_error(APIError, Exception), "a ValueError, which no second try mends"),
-        (tries_for_ever, "was tried 7 times and more; it should be 3 times"),
-        (catches_all_for_ever, "was tried 7 times and more; it should be 3 times"),
+        (for_ever(Exception), "was tried 7 times and more; it should be 3 times"),
+        (for_ever(BaseException), "was tried 7 times and more; it should be 3 times"),
         (bounded(3, 3), "with APIConnectionError, and when patiently ended 2 other calls were"),
         (in_place_of_the_error(APIError), "with ValueError, and when patiently ended 2 other"),
         (caught_too(asyncio.CancelledError), "was cancelled and did not end as cancelled"),
