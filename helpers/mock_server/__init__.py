@@ -1,3 +1,19 @@
-"""An OpenAI-compatible server for practice and for tests: `python -m helpers.mock_server`."""
+"""An OpenAI-compatible server for practice and for tests: `python -m helpers.mock_server`.
+
+It is built in rooms. Each imports from those named behind it, and from no other:
+
+    protocol    knows nothing
+    content     knows protocol
+    control     knows content, protocol
+    api         knows content, control, protocol
+    delivery    knows control, protocol
+
+`protocol` is what all speak of: a call, its answer, the answer's pace, an error, a field.
+`content` is what is said, by itself or by a script. `control` is what the server is set to and
+what it saw: faults, limits, replies that wait, the journal, and `/mock`. `api` has the wire shapes,
+a module for each family. `delivery` is the way in, the way out and the clock. The modules beside
+the rooms join them: `app` has the routes, `server` the socket, `__main__` the command line. Nothing
+here imports the rest of `helpers`, which speaks to the server over HTTP alone.
+"""
 
 VERSION = "0.1.0"

@@ -4,19 +4,26 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from helpers.mock_server import VERSION, pacing
-from helpers.mock_server.limits import MOST, PERIOD, Rate
-from helpers.mock_server.pacing import FIRST, GAP, Pace
-from helpers.mock_server.server import bind, end_with_parent, serve
-from helpers.mock_server.state import MAX_BODY, State
+from helpers.mock_server import VERSION
+from helpers.mock_server.control.limits import MOST, PERIOD, Rate
+from helpers.mock_server.control.replies import Replies
+from helpers.mock_server.control.state import MAX_BODY, State
+from helpers.mock_server.delivery.origins import is_loopback
+from helpers.mock_server.protocol import pacing
+from helpers.mock_server.protocol.pacing import FIRST, GAP, Pace
+from helpers.mock_server.server import HOST, bind, end_with_parent, serve
+
+if TYPE_CHECKING:
+    from helpers.mock_server.content.scripts import Script
 
 PORT = 7862
 
 ABOUT = """\
 An OpenAI-compatible server for practice and for tests. It listens on loopback
-only, needs no network, and keeps a journal of what it saw.
+unless told otherwise, needs no network, and keeps a journal of what it saw.
 """
 
 EPILOG = """\
@@ -31,6 +38,7 @@ While it runs:
   PUT  /mock/pace    {"pace": 0.1}                        turn the dial
   POST /mock/faults  {"fault": "503", "times": 2}         let the next two fail
   PUT  /mock/limits  {"requests": 10, "period": 1}        limit the rate
+  POST /mock/replies {"text": "Paris", "when": "capital"} script the next answer
   POST /mock/reset                                        as it was started
 
 docs/mock-server.md tells more.
@@ -54,6 +62,24 @@ def _parser() -> argparse.ArgumentParser:
         help="the models it has; others get a 404 (default: takes any name)",
     )
     add("--api-key", metavar="KEY", help="the one right key (default: any that is not empty)")
+    add(
+        "--host",
+        default=HOST,
+        metavar="ADDRESS",
+        help=f"where it listens; beyond loopback only with --api-key (default: {HOST})",
+    )
+    add(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="an origin whose web pages may read the answers, beside this machine's; "
+        "* for all (may be repeated)",
+    )
+    add("--replies", metavar="FILE", help="scripted replies, or a record, to answer with")
+    add("--record", metavar="FILE", help="add the answers of --upstream to a file")
+    add("--upstream", metavar="URL", help="pass requests on to this endpoint, such as …/v1")
+    add("--strict", action="store_true", help="refuse what no scripted reply fits")
     add("--exit-with-parent", action="store_true", help="end when its parent process ends")
     add(
         "--max-body",
@@ -102,8 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_options(arguments: list[str] | None = None) -> tuple[State, int, bool]:
-    """Return the server's state, its port, and whether it ends with its parent.
+def read_options(arguments: list[str] | None = None) -> tuple[State, str, int, bool]:
+    """Return the server's state, its address and port, and whether it ends with its parent.
 
     Exits with a word on standard error where an option cannot be used.
     """
@@ -111,6 +137,10 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, int, bool]:
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error("--port takes a number from 0 to 65535")
+    if not is_loopback(options.host) and not options.api_key:
+        parser.error(
+            f"--host {options.host} lets other machines in: say with --api-key which key they need"
+        )
     for name in ("requests", "tokens", "max_concurrent", "max_queue", "max_body"):
         least = 0 if name == "max_queue" else 1
         given = getattr(options, name)
@@ -118,7 +148,15 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, int, bool]:
             parser.error(f"--{name.replace('_', '-')} takes a number from {least} to {MOST}")
     if not 0.01 <= options.period <= 86_400:
         parser.error("--period takes seconds from 0.01 to 86400")
+    if (options.record is None) != (options.upstream is None):
+        parser.error("--record FILE and --upstream URL go together")
+    if options.record is not None and options.api_key is not None:
+        parser.error("--record passes the clients' own keys on: it takes no --api-key")
+    if options.upstream and not options.upstream.startswith(("http://", "https://")):
+        parser.error("--upstream takes a URL that begins with http:// or https://")
     try:
+        if options.record is not None:
+            Path(options.record).open("a").close()
         pace = pacing.changed(
             Pace(),
             {
@@ -129,20 +167,41 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, int, bool]:
                 "seed": options.seed,
             },
         )
+        replies = _read_replies(options.replies)
         model_paces = dict(_read_model_pace(text, pace) for text in options.model_pace)
     except ValueError as problem:
         parser.error(str(problem))
+    except OSError as problem:
+        parser.error(f"--record {options.record}: {problem.strerror}")
     state = State(
         models=tuple(name.strip() for name in options.models.split(",") if name.strip()),
         api_key=options.api_key,
+        guarded=not is_loopback(options.host),
+        origins=tuple(origin.rstrip("/") for origin in options.allow_origin),
         pace=pace,
         model_paces=model_paces,
         rate=Rate(options.requests, options.tokens, options.period),
         max_concurrent=options.max_concurrent,
         max_queue=options.max_queue,
         max_body=options.max_body,
+        upstream=options.upstream,
+        record=None if options.record is None else Path(options.record),
+        replies=Replies(replies, strict=options.strict),
     )
-    return state, options.port, options.exit_with_parent
+    return state, options.host, options.port, options.exit_with_parent
+
+
+def _read_replies(name: str | None) -> "list[Script]":
+    if name is None:
+        return []
+    from helpers.mock_server.content import scripts  # loads pydantic, for who needs it
+
+    try:
+        with Path(name).open(encoding="utf-8") as lines:
+            return scripts.read_lines(lines)
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise ValueError(f"--replies {name}: {why}") from None
 
 
 def _read_model_pace(text: str, pace: Pace) -> tuple[str, dict[str, Any]]:
@@ -156,12 +215,13 @@ def _read_model_pace(text: str, pace: Pace) -> tuple[str, dict[str, Any]]:
 
 def main() -> None:
     """Serve until stopped."""
-    state, port, ends_with_parent = read_options()
+    state, host, port, ends_with_parent = read_options()
     try:
-        listener = bind(port)
+        listener = bind(port, host)
     except OSError as error:
+        where = "" if host == HOST else f" of {host}"
         sys.exit(
-            f"Port {port} cannot be used ({error.strerror}). "
+            f"Port {port}{where} cannot be used ({error.strerror}). "
             "Name another with --port, or --port 0 for a free one."
         )
     if ends_with_parent:

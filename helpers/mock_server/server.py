@@ -17,9 +17,10 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from helpers.mock_server.app import build
-from helpers.mock_server.state import State
+from helpers.mock_server.control.state import State
 
 HOST = "127.0.0.1"
+"""Where it listens if nothing else is said: on loopback, which no other machine reaches."""
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: a load test opens a thousand at once."""
@@ -147,17 +148,20 @@ class _Server(Server):
             await asyncio.wait(tasks, timeout=1.0)
 
 
-def bind(port: int) -> socket.socket:
-    """Return a socket bound to a loopback port, 0 for a free one.
+def bind(port: int, host: str = HOST) -> socket.socket:
+    """Return a socket bound to a port of an address, 0 for a free one.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or the address is none of this machine's.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
     if os.name == "posix":  # on Windows the option would let two servers share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind(address)
     except OSError:
         listener.close()
         raise
@@ -166,7 +170,8 @@ def bind(port: int) -> socket.socket:
 
 def serve(state: State, listener: socket.socket) -> None:
     """Serve on a bound socket until told to stop."""
-    url = f"http://{HOST}:{listener.getsockname()[1]}/v1"
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     allow_many_files()
     config = Config(
         build(state),

@@ -1,0 +1,1 @@
+"""The API families: each reads its requests and gives its answers the wire shapes of OpenAI's."""

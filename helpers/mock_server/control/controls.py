@@ -1,0 +1,364 @@
+"""The control routes under `/mock`: the journal, the dial, faults and limits."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
+
+from helpers.mock_server import VERSION
+from helpers.mock_server.control import faults
+from helpers.mock_server.control.journal import MAX_TEXT, Record
+from helpers.mock_server.control.limits import MOST, PERIOD, Rate
+from helpers.mock_server.control.state import State
+from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol.answers import JSON_TYPE, SSE_TYPE, Call, dump
+from helpers.mock_server.protocol.asgi import Gone, read_body
+from helpers.mock_server.protocol.errors import ApiError
+from helpers.mock_server.protocol.pacing import changed
+
+Control: TypeAlias = Callable[[Call, State], Awaitable[Any]]
+"""Returns a JSON value, or its bytes."""
+
+MAX_SETTLE = 600.0
+"""The longest wait for requests to end, in seconds."""
+
+MAX_BEHIND = 10_000
+"""Live events that may wait for a slow reader; then it is told that it lost some."""
+
+A_STRETCH = 10_000
+"""Token times that are written out in one go: some 5 ms of work."""
+
+MAX_CONTROL_BODY = 1024 * 1024
+
+
+class Panel:
+    """An ASGI endpoint for one control route: a coroutine for each method it takes."""
+
+    def __init__(self, state: State, controls: dict[str, Control]) -> None:
+        self._state = state
+        self._controls = controls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            control = self._controls.get(scope["method"])
+            if control is None:
+                allowed = ", ".join(self._controls)
+                raise errors.wrong_method(scope["method"], scope["path"], allowed)
+            call = Call(
+                method=scope["method"],
+                path=scope["path"],
+                headers={},
+                body=await read_body(receive, MAX_CONTROL_BODY),
+                query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
+            )
+            found = await control(call, self._state)
+            body = found if isinstance(found, bytes) else dump(found)
+        except ApiError as error:
+            await send_error(error, send)
+            return
+        except Gone:
+            return
+        await _send(200, body, send)
+
+
+async def send_error(error: ApiError, send: Send) -> None:
+    """Answer a control request with an error."""
+    more = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await _send(error.status, dump(error.body()), send, more)
+
+
+async def _send(
+    status: int, body: bytes, send: Send, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    headers = [
+        *more,
+        (b"content-type", JSON_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-mock-server", b"awaited"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def health(call: Call, state: State) -> Any:
+    """Answer `GET /health`, which asks for no key and leaves no trace."""
+    return {"status": "ok"}
+
+
+async def about(call: Call, state: State) -> Any:
+    """Answer `GET /mock`: who is there, what time it is, how the dial stands."""
+    return {
+        "name": "awaited-mock-server",
+        "version": VERSION,
+        "clock": time.monotonic(),
+        "pace": state.pace.dial,
+        "in_flight": state.journal.in_flight,
+        "followers": len(state.journal.watchers),
+    }
+
+
+async def read_journal(call: Call, state: State) -> Any:
+    """Answer `GET /mock/journal?after=&client=&settle=`."""
+    after = int(_query_number(call, "after", 0))
+    client = _wanted_client(call.query)
+    settle = min(_query_number(call, "settle", 0.0), MAX_SETTLE)
+    if settle > 0:
+        await state.journal.settle(settle, after, client)
+    return await in_pieces(state.journal.head(client), state.journal.requests(after, client))
+
+
+async def in_pieces(head: dict[str, Any], records: list[Record]) -> bytes:
+    """Return the journal as JSON; others may run meanwhile.
+
+    A full one, with a million token times, takes the better part of a second, and all streams
+    would stand still for it.
+    """
+    texts, since = [], 0
+    for record in records:
+        texts.append(dump(record.as_json()))
+        since += 1 + len(record.tokens)
+        if since > A_STRETCH:
+            await asyncio.sleep(0)
+            since = 0
+    return dump({**head, "requests": []})[:-2] + b",".join(texts) + b"]}"
+
+
+async def reset_journal(call: Call, state: State) -> Any:
+    """Answer `DELETE /mock/journal`."""
+    state.journal.reset()
+    return {"latest": state.journal.latest}
+
+
+async def reset(call: Call, state: State) -> Any:
+    """Answer `POST /mock/reset`: back to how the server was started."""
+    state.reset()
+    return await about(call, state)
+
+
+async def read_pace(call: Call, state: State) -> Any:
+    """Answer `GET /mock/pace`."""
+    pace = state.pace
+    return {
+        "pace": pace.dial,
+        "first": pace.first,
+        "gap": pace.gap,
+        "jitter": pace.jitter,
+        "seed": pace.seed,
+        "tokens": pace.tokens,
+        "models": state.model_paces,
+    }
+
+
+async def set_pace(call: Call, state: State) -> Any:
+    """Answer `PUT /mock/pace {"pace": 0.1, "first": 0.4, …, "models": {"slow": {"gap": 0.1}}}`."""
+    body = fields.json_object(call.body)
+    models = fields.optional_object(body, "models") or {}
+    changes = {key: value for key, value in body.items() if key != "models"}
+    if "pace" in changes:
+        changes["dial"] = changes.pop("pace")
+    try:
+        pace = changed(state.pace, changes)
+        for model, change in models.items():
+            if not isinstance(change, dict):
+                raise ValueError(f"The pace of '{model}' is an object, such as {{'gap': 0.1}}.")
+            changed(pace, change)
+    except ValueError as problem:
+        raise ApiError(400, str(problem)) from None
+    state.pace = pace
+    state.model_paces.update(models)
+    return await read_pace(call, state)
+
+
+async def read_faults(call: Call, state: State) -> Any:
+    """Answer `GET /mock/faults`: those that wait, and all that there are."""
+    return {"waiting": [order.as_json() for order in state.orders.waiting], "kinds": faults.KINDS}
+
+
+async def add_fault(call: Call, state: State) -> Any:
+    """Answer `POST /mock/faults {"fault": "429; retry-after=1", "times": 2}`."""
+    body = fields.json_object(call.body)
+    text = fields.string(body, "fault")
+    if text is None:
+        raise errors.missing("fault")
+    try:
+        fault = faults.parse(text)
+    except ValueError as problem:
+        raise ApiError(400, str(problem), param="fault") from None
+    times = fields.integer(body, "times", least=1, most=1_000_000)
+    state.orders.add(
+        faults.Order(
+            text=text,
+            fault=fault,
+            left=1 if times is None else times,
+            client=fields.string(body, "client"),
+            model=fields.string(body, "model"),
+            path=fields.string(body, "path"),
+        )
+    )
+    return {"waiting": [order.as_json() for order in state.orders.waiting]}
+
+
+async def clear_faults(call: Call, state: State) -> Any:
+    """Answer `DELETE /mock/faults`."""
+    state.orders.clear()
+    return {"waiting": []}
+
+
+async def read_replies(call: Call, state: State) -> Any:
+    """Answer `GET /mock/replies`: those that wait, and the requests that none of them fitted."""
+    return state.replies.as_json()
+
+
+async def add_reply(call: Call, state: State) -> Any:
+    """Answer `POST /mock/replies {"text": "Paris", "when": "capital"}`."""
+    from helpers.mock_server.content import scripts  # loads pydantic, for who needs it
+
+    added = state.replies.add(scripts.read(fields.json_object(call.body)))
+    return {"id": added}
+
+
+async def set_replies(call: Call, state: State) -> Any:
+    """Answer `PUT /mock/replies {"strict": true}`: refuse requests that no reply fits."""
+    body = fields.json_object(call.body)
+    if set(body) != {"strict"}:
+        raise ApiError(400, 'It takes {"strict": true} or {"strict": false}.', param="strict")
+    state.replies.strict = fields.boolean(body, "strict")
+    return state.replies.as_json()
+
+
+async def clear_replies(call: Call, state: State) -> Any:
+    """Answer `DELETE /mock/replies`: drop all, those from a file too."""
+    state.replies.clear()
+    return state.replies.as_json()
+
+
+async def read_limits(call: Call, state: State) -> Any:
+    """Answer `GET /mock/limits`."""
+    rate, queue = state.limiter.rate, state.queue
+    return {
+        "requests": rate.requests,
+        "tokens": rate.tokens,
+        "period": rate.period,
+        "max_concurrent": queue.places,
+        "max_queue": queue.length,
+    }
+
+
+async def set_limits(call: Call, state: State) -> Any:
+    """Answer `PUT /mock/limits {"requests": 10, "tokens": …, "period": 60, "max_concurrent": 4}`.
+
+    What is not named is not limited.
+    """
+    body = fields.json_object(call.body)
+    known = ("requests", "tokens", "period", "max_concurrent", "max_queue")
+    for name in body:
+        if name not in known:
+            raise ApiError(400, f"There is no limit '{name}'. There are: {', '.join(known)}.")
+    period = fields.number(body, "period", least=0.01, most=86_400)
+    rate = Rate(
+        requests=fields.integer(body, "requests", least=1, most=MOST),
+        tokens=fields.integer(body, "tokens", least=1, most=MOST),
+        period=PERIOD if period is None else period,
+    )
+    places = fields.integer(body, "max_concurrent", least=1, most=MOST)
+    length = fields.integer(body, "max_queue", least=0, most=MOST)
+    state.limiter.set(rate)
+    state.queue.set(places, length)
+    return await read_limits(call, state)
+
+
+class Live:
+    """An ASGI endpoint: the journal as server-sent events, from now on."""
+
+    def __init__(self, state: State) -> None:
+        self._journal = state.journal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "GET":
+            await send_error(errors.wrong_method(scope["method"], scope["path"], "GET"), send)
+            return
+        wanted = _wanted_client(dict(parse_qsl(scope["query_string"].decode("latin-1"))))
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        lost = 0
+
+        def watch(what: str, record: Record) -> None:
+            nonlocal lost
+            if wanted is not None and record.client != wanted:
+                return
+            if queue.qsize() >= MAX_BEHIND:
+                lost += 1
+                return
+            if lost:
+                queue.put_nowait(_event("lost", {"events": lost}))
+                lost = 0
+            queue.put_nowait(_event(what, _fact(what, record)))
+
+        headers = [
+            (b"content-type", SSE_TYPE.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-mock-server", b"awaited"),
+        ]
+        self._journal.watchers.add(watch)
+        hung_up = asyncio.ensure_future(_hung_up(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            # The first bytes tell the reader that nothing is missed from here on.
+            await send(
+                {"type": "http.response.body", "body": b": listening\n\n", "more_body": True}
+            )
+            while not hung_up.done():
+                news = asyncio.ensure_future(queue.get())
+                await asyncio.wait((news, hung_up), return_when=asyncio.FIRST_COMPLETED)
+                if not news.done():
+                    news.cancel()
+                    return
+                parts = [news.result()]
+                while not queue.empty():
+                    parts.append(queue.get_nowait())
+                body = b"".join(parts)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            self._journal.watchers.discard(watch)
+            hung_up.cancel()
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _fact(what: str, record: Record) -> dict[str, Any]:
+    if what == "token":
+        return {"id": record.id, "at": record.tokens[-1], "tokens_sent": record.tokens_sent}
+    if what == "first_byte":
+        return {"id": record.id, "at": record.first_byte, "status": record.status}
+    return record.as_json()
+
+
+def _event(what: str, fact: dict[str, Any]) -> bytes:
+    return f"event: {what}\ndata: {json.dumps(fact)}\n\n".encode()
+
+
+def _wanted_client(query: Mapping[str, str]) -> str | None:
+    """Return the tag to look for, cut as the journal cuts those that it keeps."""
+    tag = query.get("client")
+    return None if tag is None else tag[:MAX_TEXT]
+
+
+def _query_number(call: Call, name: str, default: float) -> float:
+    text = call.query.get(name)
+    if text is None or text == "":
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e15:
+        raise errors.ApiError(
+            400, f"Invalid '{name}': expected a number, 0 or more, but got '{text}'.", param=name
+        )
+    return number

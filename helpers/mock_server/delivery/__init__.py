@@ -1,0 +1,1 @@
+"""How a call comes in and when its answer leaves."""
