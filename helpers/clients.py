@@ -4,7 +4,7 @@ from typing import Any
 
 from openai import AsyncOpenAI, OpenAI
 
-from helpers.endpoint import CLIENT_TAG, Endpoint, endpoint, machine_settings
+from helpers.endpoint import CLIENT_TAG, Endpoint, endpoint, machine_settings, remark_once
 
 _blocking: dict[Endpoint, OpenAI] = {}
 _async: dict[Endpoint, AsyncOpenAI] = {}
@@ -21,6 +21,7 @@ def blocking_client(**options: Any) -> OpenAI:
         EndpointError: the endpoint cannot be used as it is set.
     """
     place = endpoint()
+    remark_once(place)
     with machine_settings():
         if options:
             return OpenAI(**_settings(place, options))
@@ -39,6 +40,7 @@ def async_client(**options: Any) -> AsyncOpenAI:
         EndpointError: the endpoint cannot be used as it is set.
     """
     place = endpoint()
+    remark_once(place)
     with machine_settings():
         if options:
             return AsyncOpenAI(**_settings(place, options))

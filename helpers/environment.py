@@ -16,8 +16,11 @@ COURSE = "awaited"
 NAMED = ("openai", "ipykernel")
 """The packages that the lessons are about get a line each; the others share one."""
 
+EXTRAS = ("", "web", "tools")
+"""What the lessons need: the course itself, lesson 10's web framework, lesson 12's tools."""
+
 REPAIR = (
-    "To repair: run `%pip install -c ../constraints.txt -e ..` in a cell, "
+    'To repair: run `%pip install -c ../constraints.txt -e "..[web,tools]"` in a cell, '
     "then choose Kernel > Restart."
 )
 NEWER_PYTHON = "To repair: install a newer Python, then set the course up again with it."
@@ -65,7 +68,7 @@ def examine(
     named: dict[str, Finding] = {}
     others: list[Finding] = []
     for each in declared:
-        if each.marker and not each.marker.evaluate({"extra": ""}):
+        if each.marker and not any(each.marker.evaluate({"extra": name}) for name in EXTRAS):
             continue
         finding = _finding(each.name, _installed(each.name), each.specifier)
         if each.name in NAMED:
