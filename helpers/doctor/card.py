@@ -1,8 +1,10 @@
 """The card: the same few lines as HTML and as plain text."""
 
 import html
+from collections.abc import Iterator
 
-from helpers.doctor.symptoms import Finding
+from helpers.doctor.finding import Finding
+from helpers.doctor.source import Change
 
 
 def show(finding: Finding, requests: int | None) -> None:
@@ -19,13 +21,8 @@ def as_text(finding: Finding, requests: int | None) -> str:
     lines = [f"doctor   {finding.title}.", f"         {finding.explanation}"]
     if requests is not None:
         lines.append(f"         {_seen(requests)}")
-    if finding.change is not None:
-        change = finding.change
-        if change.before:
-            lines.append(f"line {change.line:<4}{change.before}")
-            lines.append(f"better   {change.after}")
-        else:
-            lines.append(f"write    {change.after}")
+    for word, code in _code(finding.change):
+        lines.append(f"{word:<9}" + code.replace("\n", f"\n{'':9}"))
     lines.append(f"see      lesson {finding.lesson}")
     return "\n".join(lines)
 
@@ -34,17 +31,29 @@ def as_html(finding: Finding, requests: int | None) -> str:
     parts = [f"<b>{html.escape(finding.title)}.</b>", html.escape(finding.explanation)]
     if requests is not None:
         parts.append(html.escape(_seen(requests)))
-    if finding.change is not None:
-        change = finding.change
-        if change.before:
-            parts.append(f"line {change.line}: <code>{html.escape(change.before)}</code>")
-            parts.append(f"better: <code>{html.escape(change.after)}</code>")
-        else:
-            parts.append(f"write: <code>{html.escape(change.after)}</code>")
+    parts += [
+        f'{html.escape(word)}: <code style="white-space:pre-wrap">{html.escape(code)}</code>'
+        if code
+        else f"{html.escape(word)}:"
+        for word, code in _code(finding.change)
+    ]
     parts.append(f"<small>Awaited, lesson {finding.lesson}</small>")
     # No colours of its own but the bar: it must read well on a light and on a dark page.
     style = "border-left:4px solid #e69f00;padding:2px 0 2px 12px;margin:4px 0;max-width:46em"
     return f'<div style="{style}">{"<br>".join(parts)}</div>'
+
+
+def _code(change: Change | None) -> Iterator[tuple[str, str]]:
+    """Yield the words and the code of what is to be changed."""
+    if change is None:
+        return
+    if change.place:
+        yield "in", change.place
+    for line in change.lines:
+        yield f"line {line.number}", line.before
+        yield "better", line.after
+    if change.added:
+        yield "write", change.added
 
 
 def _seen(requests: int) -> str:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 from weakref import WeakSet
 
-from helpers.doctor import card, symptoms
+from helpers.doctor import card, leftovers, symptoms
 
 _doctors: dict[int, "_Doctor"] = {}
 
@@ -30,7 +30,7 @@ class _Doctor:
         self._began: float | None = None
         # Coroutines that were lying about before are not this cell's doing. Weak references: to
         # hold a coroutine would hold back Python's own warning about it.
-        self._known = WeakSet(one for _, one in symptoms.waiting_in(shell.user_ns))
+        self._known = WeakSet(one for _, one in leftovers.waiting_in(shell.user_ns))
         shell.events.register("pre_run_cell", self._before)
         shell.events.register("post_run_cell", self._after)
 
@@ -44,7 +44,7 @@ class _Doctor:
     def _after(self, result: Any) -> None:
         # Whatever a doctor gets wrong must not be in a learner's way: then there is no card.
         with contextlib.suppress(Exception):
-            waiting = symptoms.waiting_in(self._shell.user_ns)
+            waiting = leftovers.waiting_in(self._shell.user_ns)
             new = [(name, one) for name, one in waiting if one not in self._known]
             self._known = WeakSet(one for _, one in waiting)
             if self._began is None:  # the cell that loaded us
@@ -55,9 +55,10 @@ class _Doctor:
 
 
 def _requests_since(moment: float) -> int | None:
-    """Return how many requests of the course's clients reached the server since then.
+    """Return how many requests of this notebook reached the server since then.
 
-    None when nobody knows: those clients are not in use, or the endpoint keeps no journal.
+    None when nobody knows: the course's clients are not in use, the endpoint keeps no journal, or
+    it has answered a client that does not say whose it is: one of yours, or somebody else's.
     """
     if "helpers.clients" not in sys.modules:
         return None
@@ -65,7 +66,10 @@ def _requests_since(moment: float) -> int | None:
 
     if not endpoint.in_use():
         return None
-    seen = observe.journal()
+    seen = observe.journal(everyones=True)
     if isinstance(seen, observe.NoJournal):
         return None
-    return sum(request.arrived >= moment for request in seen.requests)
+    since = [request for request in seen.requests if request.arrived >= moment]
+    ours = [request for request in since if request.client == endpoint.CLIENT_TAG]
+    somebodys = [request for request in since if not request.client]
+    return None if somebodys else len(ours)
