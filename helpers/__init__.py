@@ -1,5 +1,6 @@
 """What a notebook may import: the course's public face, loaded on first use."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from helpers.clients import model as model
     from helpers.controls import server_limits as server_limits
     from helpers.endpoint import show_endpoint as show_endpoint
+    from helpers.endpoint import use_endpoint as use_endpoint
     from helpers.environment import check_environment as check_environment
     from helpers.heartbeat import Heartbeat as Heartbeat
+    from helpers.lessons import practice as practice
     from helpers.observe import journal as journal
     from helpers.observe import last_request as last_request
     from helpers.observe import requests_seen as requests_seen
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from helpers.panels import side_by_side as side_by_side
     from helpers.timelines import recorded as recorded
     from helpers.timelines import timeline as timeline
+    from helpers.views import show_widget as show_widget
+    from helpers.web import serving as serving
+    from helpers.web import show_page as show_page
 
 _HOME = {
     "Heartbeat": "heartbeat",
@@ -34,6 +40,7 @@ _HOME = {
     "journal": "observe",
     "last_request": "observe",
     "model": "clients",
+    "practice": "lessons",
     "progress": "checks",
     "recorded": "timelines",
     "requests_seen": "observe",
@@ -41,9 +48,13 @@ _HOME = {
     "run_all": "own_kernel",
     "run_each": "own_kernel",
     "server_limits": "controls",
+    "serving": "web",
     "show_endpoint": "endpoint",
+    "show_page": "web",
+    "show_widget": "views",
     "side_by_side": "panels",
     "timeline": "timelines",
+    "use_endpoint": "endpoint",
 }
 """Each public name and the module that defines it. Loading waits until a name is used, so that
 `import helpers` costs next to nothing and `matplotlib` is read only by those who draw."""
@@ -59,3 +70,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(_HOME)
+
+
+if "ipykernel" in sys.modules:  # a notebook: its ■ stops a cell that awaits at once
+    from IPython import get_ipython
+
+    if (_shell := get_ipython()) is not None:
+        import_module("helpers.interrupts").listen(_shell)

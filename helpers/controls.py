@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from helpers.endpoint import endpoint
+from helpers.endpoint import CLIENT_TAG, a_mock_server_that_answers, endpoint
 
 
 @contextmanager
@@ -28,6 +28,7 @@ def server_limits(
     limits, and changes nothing.
 
     Raises:
+        EndpointError: the server does not answer.
         httpx2.HTTPStatusError: a limit that the server does not take.
     """
     place = endpoint()
@@ -37,7 +38,8 @@ def server_limits(
         return
     parts = urlsplit(place.base_url)
     url = f"{parts.scheme}://{parts.netloc}/mock/limits"
-    before: dict[str, Any] = httpx2.get(url).raise_for_status().json()
+    with a_mock_server_that_answers(place.how_to_revive):
+        before: dict[str, Any] = httpx2.get(url).raise_for_status().json()
     wanted = {
         "max_concurrent": max_concurrent,
         "max_queue": max_queue,
@@ -49,6 +51,34 @@ def server_limits(
         yield
     finally:
         _set(url, before)
+
+
+@contextmanager
+def next_request_meets(fault: str) -> Iterator[None]:
+    """Let the next request of this process's clients meet a fault of the mock server's.
+
+    What no request has met when the block ends is forgotten. `fault` is written as in the header
+    `x-mock-fault`: "429; retry-after=0.5". On another endpoint it changes nothing.
+
+    Raises:
+        EndpointError: the server does not answer.
+        httpx2.HTTPStatusError: a fault that the server does not know.
+    """
+    place = endpoint()
+    if not place.keeps_journal:
+        yield
+        return
+    parts = urlsplit(place.base_url)
+    url = f"{parts.scheme}://{parts.netloc}/mock/faults"
+    order = {"fault": fault, "times": 1, "client": CLIENT_TAG}
+    with a_mock_server_that_answers(place.how_to_revive):
+        httpx2.post(url, json=order).raise_for_status()
+    try:
+        yield
+    finally:
+        waiting = httpx2.get(url).raise_for_status().json()["waiting"]
+        if any(one["client"] == CLIENT_TAG for one in waiting):
+            httpx2.delete(url).raise_for_status()
 
 
 def _set(url: str, limits: dict[str, Any]) -> None:

@@ -8,13 +8,23 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from helpers.endpoint import CLIENT_TAG, Endpoint, endpoint, machine_settings
+from helpers.endpoint import (
+    CLIENT_TAG,
+    Endpoint,
+    EndpointError,
+    a_mock_server_that_answers,
+    endpoint,
+    machine_settings,
+)
 
 Outcome = Literal["running", "finished", "refused", "failed", "abandoned"]
 
 SETTLE = 1.0
 """Seconds that a look at the journal waits for requests under way to end. A server notices a
 hang-up at its next write, so at the slowest usual pace within a few tenths of a second."""
+
+PATIENCE = 5.0
+"""Seconds for the server to tell what it saw, besides `settle`. It takes a few thousandths."""
 
 BEYOND_ALL = 10**12
 """An id that no request reaches: asks the journal for its counts alone."""
@@ -49,6 +59,12 @@ class Request:
     """When its turn came: later than `arrived` where it had to queue at the server."""
     request_id: str = ""
     """What the client hears: its answer's `x-request-id`."""
+    reply: int | None = None
+    """The scripted reply that answered it, by its id."""
+    note: str | None = None
+    """What the server has to say of it, such as that no scripted reply fits."""
+    client: str = ""
+    """The tag with which the client said whose it is; "" if it said nothing."""
 
     def __str__(self) -> str:
         of = f" of {self.tokens_planned}" if self._cut_short() else ""
@@ -125,12 +141,15 @@ def requests_seen() -> int:
     """Return how many requests of this process have reached the server so far.
 
     On an endpoint without a journal: `NO_JOURNAL`.
+
+    Raises:
+        EndpointError: the server does not answer.
     """
     place = endpoint()
     if not place.keeps_journal:
         return NO_JOURNAL  # type: ignore[return-value]
     # Not the length of the list: a full journal lets its oldest requests go.
-    seen: int = _read(place, {"after": BEYOND_ALL})["seen"]
+    seen: int = _read(place, {"after": BEYOND_ALL, "client": CLIENT_TAG})["seen"]
     return seen
 
 
@@ -141,6 +160,7 @@ def last_request(settle: float = SETTLE) -> Request:
 
     Raises:
         LookupError: no request has reached the server yet.
+        EndpointError: the server does not answer.
     """
     if not endpoint().keeps_journal:
         return NO_JOURNAL  # type: ignore[return-value]
@@ -150,17 +170,22 @@ def last_request(settle: float = SETTLE) -> Request:
     return stretch.requests[-1]
 
 
-def journal(after: int = 0, settle: float = 0.0) -> Journal:
+def journal(after: int = 0, settle: float = 0.0, *, everyones: bool = False) -> Journal:
     """Return this process's requests with an id above `after`, oldest first.
 
+    `everyones`: those of all clients of that server, whoever they belong to.
     `settle`: wait up to so many seconds for those under way to end. The wait blocks the event loop,
     as any plain call does: a request of a task of yours cannot go on meanwhile.
     On an endpoint without a journal: `NO_JOURNAL`.
+
+    Raises:
+        EndpointError: the server does not answer.
     """
     place = endpoint()
     if not place.keeps_journal:
         return NO_JOURNAL  # type: ignore[return-value]
-    answer = _read(place, {"after": after, "settle": settle})
+    client = {} if everyones else {"client": CLIENT_TAG}
+    answer = _read(place, {"after": after, "settle": settle, **client})
     requests = tuple(_request(record, answer["offset"]) for record in answer["requests"])
     return Journal(requests, peak_in_flight(requests))
 
@@ -201,7 +226,7 @@ def _watch_cells() -> None:
         _note_cell_start()  # the cell that imports us is already running
 
 
-def _read(place: Endpoint, query: Mapping[str, int | float]) -> dict[str, Any]:
+def _read(place: Endpoint, query: Mapping[str, int | float | str]) -> dict[str, Any]:
     """Return the journal's JSON, with `offset`: seconds to add to its times to get ours."""
     parts = urlsplit(place.base_url)
     url = f"{parts.scheme}://{parts.netloc}/mock/journal"
@@ -209,9 +234,11 @@ def _read(place: Endpoint, query: Mapping[str, int | float]) -> dict[str, Any]:
     asked = time.monotonic()
     with machine_settings():
         # Loading certificates that nobody needs takes 50 ms.
-        http = httpx2.Client(timeout=settle + 5.0, verify=parts.scheme == "https")
-    with http:
-        answer = http.get(url, params={**query, "client": CLIENT_TAG})
+        http = httpx2.Client(timeout=settle + PATIENCE, verify=parts.scheme == "https")
+    with http, a_mock_server_that_answers(place.how_to_revive):
+        answer = http.get(url, params=query)
+    if answer.status_code == 404:  # all else that goes wrong there is a fault of the course
+        raise EndpointError(f"No mock server is there any more. {place.how_to_revive}")
     answer.raise_for_status()
     body: dict[str, Any] = answer.json()
     # On one machine both clocks are the same one. Elsewhere the answer's clock was read between
@@ -245,6 +272,9 @@ def _request(record: Mapping[str, Any], offset: float) -> Request:
         in_flight=record["in_flight"],
         started=here(record["started"]),
         request_id=record["request_id"],
+        reply=record["reply"],
+        note=record["note"],
+        client=record["client"] or "",
     )
 
 

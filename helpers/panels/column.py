@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import coroutine
 from typing import Any, Literal, Protocol
 
-from helpers.panels import sending
+from helpers import sending
 
 Outcome = Literal["running", "finished", "failed", "stopped"]
 
@@ -37,7 +37,7 @@ class Answer:
     outcome: Outcome
     error: Exception | SystemExit | None
     requests: int
-    """How many the SDK sent, retries included."""
+    """How many left for the server, retries included."""
     pieces: int
     """In how many pieces the text came; 1 for a function that returned it whole."""
     first: float | None

@@ -1,11 +1,13 @@
 """The columns while they run: widgets that grow, a clock each, and a Stop button."""
 
+import html
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from helpers.panels.column import Column
 from helpers.panels.still import counts, error_in_words, text_as_html
+from helpers.views import shown
 
 PERIOD = 0.1
 """Seconds between two looks of one column. Ten a second read as steady growth; each one sends its
@@ -14,15 +16,12 @@ whole text to the browser, so a thousand a second would drown it."""
 SHOWN = 6_000
 """Characters of an answer shown while it grows: its latest screenful and some."""
 
-VIEW = "application/vnd.jupyter.widget-view+json"
-
 
 class Live:
     """The live view of some columns. Make it in the event loop's thread, and `close` it."""
 
     def __init__(self, columns: Sequence[Column], stop: Callable[[], None]) -> None:
         import ipywidgets as widgets  # takes a while to load, and not every run has a browser
-        from IPython.display import display
 
         self._panes = [_Pane(column, widgets) for column in columns]
         self._button = widgets.Button(description="Stop", icon="stop", tooltip="Cancel all columns")
@@ -33,9 +32,7 @@ class Live:
         # Above the texts: below them it would leave the screen as they grow.
         self._all = widgets.VBox([self._button, row])
         self._all.add_class("awaited-columns")
-        # The view alone: a text beside it would stay in the stored notebook and name a dead object.
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._all.model_id}
-        display({VIEW: view}, raw=True)  # type: ignore[no-untyped-call]
+        self._view = shown(self._all)
 
     def tick(self) -> None:
         """Bring clocks and texts up to date."""
@@ -48,6 +45,9 @@ class Live:
             pane.close()
         for widget in (*self._all.children, self._all):
             _close(widget)
+        # Left in the cell's output, the view of a closed widget would be saved, and be shown as
+        # "Error displaying widget" whenever the notebook is opened.
+        self._view.update({}, raw=True)
 
 
 class _Pane:
@@ -81,10 +81,14 @@ class _Pane:
         if answer.pieces == self._pieces and answer.error is None:
             return
         self._pieces = answer.pieces
+        # `log`: a screen reader reads what is new.
         text = answer.text if len(answer.text) <= SHOWN else "… " + answer.text[-SHOWN:]
         if answer.error is not None:
             text += f"\n{error_in_words(answer.error)}"
-        self._text.value = f'<div style="line-height:1.4">{text_as_html(text)}</div>'
+        self._text.value = (
+            f'<div role="log" aria-live="polite" aria-label="{html.escape(answer.name)}" '
+            f'style="line-height:1.4">{text_as_html(text)}</div>'
+        )
 
     def close(self) -> None:
         self._column.changed = lambda: None

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from helpers import sending
 from helpers.heartbeat import Heartbeat
 from helpers.observe import Request
-from helpers.panels import sending
 from helpers.panels.column import Answer, Column
 from helpers.panels.live import PERIOD, Live
 from helpers.panels.still import as_html, as_text
@@ -100,7 +100,7 @@ async def side_by_side(
 
     live = Live(running, stop) if in_ipython() else None
     try:
-        with sending.listening(), _interrupts_reach(running), recorded() as recording:
+        with sending.counting(), _interrupts_reach(running), recorded() as recording:
             started = time.monotonic()
             for column in running:
                 column.started = started
@@ -118,8 +118,8 @@ async def side_by_side(
         _show(answers)
     if any(column.interrupted for column in running):
         raise KeyboardInterrupt
-    senders = {name: column.name for column in running for name in column.request_names}
-    return Answers(answers, recording, senders)
+    columns_own = {name: column.name for column in running for name in column.request_names}
+    return Answers(answers, recording, {**recording.senders, **columns_own})
 
 
 async def _watch(

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,9 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from helpers.observe import Request
-
-if TYPE_CHECKING:
-    from helpers.timelines.show import Run
+from helpers.timelines.run import Run
 
 # Okabe and Ito's colours, which colour-blind readers tell apart. Every kind of mark differs in
 # shape or filling as well, so that the figure holds in grey.
@@ -27,6 +24,9 @@ INK = "#24292f"
 FAINT = "#8a9099"
 WAITING = "#d3d8de"
 QUEUED = "#fdfdfb"
+THIN_WAITING = "#868c95"
+"""A thin lane has no room for an outline, so its filling alone must differ from the paper: by 3:1,
+which WCAG asks of what is no text. Its receiving part is in the colour of tokens."""
 SENDER = 18
 """Letters of a column's name on a lane: some more than "event loop", and the lanes stay wide."""
 
@@ -34,7 +34,7 @@ FELT = 0.01
 """Share of a run's time that a wait in the queue must have to be drawn, some 6 points of the page:
 less is the server's own bookkeeping."""
 
-RECEIVING = "#94cbee"
+RECEIVING = "#9ad0f0"
 TOKEN = "#0072b2"
 FROZEN = "#d55e00"
 ALIVE = "#009e73"
@@ -53,6 +53,9 @@ WIDTH = 6.9
 SCREEN, SHARP = 100, 200
 """Dots per inch: as laid out, and as drawn, for screens with two pixels to a point."""
 
+WHOLE = 3.6
+"""Points: the stroke of an answer in one piece, three times as broad as a token's broadest."""
+
 LANES_WITH_TOKENS = 24
 LANES = 150
 """Above so many requests a lane would be under two pixels: they are counted instead."""
@@ -61,7 +64,12 @@ BINS = 240
 
 # Inches. The letter widths are those of the 9 and 8.5 point text that they make room for.
 LEFT, RIGHT, TOP, AXIS, LEGEND = 0.95, 0.2, 0.06, 0.46, 0.2
-TITLE, GAP, LOOP, FLIGHT = 0.3, 0.16, 0.24, 0.4
+TITLE, GAP, LOOP = 0.3, 0.16, 0.24
+FLIGHT, FLIGHT_MOST, FLIGHT_ROOM = 0.14, 0.56, 0.06
+"""A request in flight is as high in every figure, so that one shows as a third of three; up to four
+of them. The room is for the line's own width."""
+STOREYS = 8
+"""Up to so many in flight are told apart by lines; above, they would be closer than the letters."""
 PLOT_POINTS = 72 * (WIDTH - LEFT - RIGHT)
 LABEL_LETTER, NOTE_LETTER = 0.078, 0.066
 
@@ -99,12 +107,16 @@ def png(figure: Figure) -> Picture:
     return Picture(file.getvalue(), image.width * SCREEN // SHARP, image.height * SCREEN // SHARP)
 
 
-def draw(runs: "Sequence[Run]") -> Figure:
-    """Draw the runs, each with lanes, the number in flight and the event loop, as far as known."""
-    span = max(max(run.end - run.start for run in runs), 1e-3)
-    peak = max(1, *(run.peak_in_flight for run in runs))
+def draw(runs: Sequence[Run], sharex: Sequence[Run] = ()) -> Figure:
+    """Draw the runs, each with lanes, the number in flight and the event loop, as far as known.
+
+    `sharex`: runs of another figure, whose time axis and scale this one is to have as well.
+    """
+    scale = (*runs, *sharex)
+    span = max(max(run.end - run.start for run in scale), 1e-3)
+    peak = max(1, *(run.peak_in_flight for run in scale))
     rows = [row for run in runs for row in _rows(run, span, peak)]
-    left = LEFT + LABEL_LETTER * max(0, max(map(_longest_label, runs)) - len("event loop"))
+    left = LEFT + LABEL_LETTER * max(0, max(map(_longest_label, scale)) - len("event loop"))
     plot = WIDTH - left - RIGHT
     marks = _marks(runs)
     columns = len(marks) if len(marks) <= 5 else 4
@@ -127,7 +139,7 @@ def draw(runs: "Sequence[Run]") -> Figure:
             _clean(axes)
             timed.append(axes)
         row.draw(axes)
-    right = max(_room(run, span, plot) for run in runs)
+    right = max(_room(run, span, plot) for run in scale)
     for axes in timed:
         axes.set_xlim(-0.012 * right, right)
     _time_axis(timed[-1])
@@ -147,13 +159,13 @@ def draw(runs: "Sequence[Run]") -> Figure:
     return figure
 
 
-def _longest_label(run: "Run") -> int:
+def _longest_label(run: Run) -> int:
     if len(run.requests) > LANES_WITH_TOKENS:
         return 0
     return max((len(label) for label in _labels(run)), default=0)
 
 
-def _room(run: "Run", span: float, plot: float) -> float:
+def _room(run: Run, span: float, plot: float) -> float:
     """Return where the time axis must end so that what is written behind a lane's end fits."""
     room = span * 1.02
     if len(run.requests) > LANES_WITH_TOKENS:
@@ -168,7 +180,7 @@ def _room(run: "Run", span: float, plot: float) -> float:
 # --- one run ----------------------------------------------------------------------------------
 
 
-def _rows(run: "Run", span: float, peak: int) -> list[_Row]:
+def _rows(run: Run, span: float, peak: int) -> list[_Row]:
     """The rows of one run, on the axes that all runs share: seconds, and how many at once."""
     name = f"{run.name}: " if run.name else ""
     rows = [_Row(TITLE, lambda axes: _title(axes, run), "title")]
@@ -185,7 +197,9 @@ def _rows(run: "Run", span: float, peak: int) -> list[_Row]:
         rows.append(_Row(2.6, lambda axes: _counted(axes, run, peak), f"{name}counted"))
     if 1 < number <= LANES:
         rows.append(_Row(0.06, _nothing, "gap"))
-        rows.append(_Row(FLIGHT, lambda axes: _in_flight(axes, run, peak), f"{name}in flight"))
+        tall = min(FLIGHT * peak, FLIGHT_MOST) + FLIGHT_ROOM
+        top = peak * tall / (tall - FLIGHT_ROOM)
+        rows.append(_Row(tall, lambda axes: _in_flight(axes, run, top), f"{name}in flight"))
     if run.heartbeat is not None:
         rows.append(_Row(0.06, _nothing, "gap"))
         rows.append(_Row(LOOP, lambda axes: _loop(axes, run, span), f"{name}event loop"))
@@ -197,7 +211,7 @@ def _nothing(axes: Axes) -> None:
     pass
 
 
-def _title(axes: Axes, run: "Run") -> None:
+def _title(axes: Axes, run: Run) -> None:
     number = len(run.requests)
     facts = [f"{number} request" + ("" if number == 1 else "s")]
     if number > 1:
@@ -212,8 +226,9 @@ def _title(axes: Axes, run: "Run") -> None:
     axes.annotate(f"   {said}", (1, 0), xycoords=name, size=9, color=INK, va="bottom")
 
 
-def _lanes(axes: Axes, run: "Run", span: float) -> None:
-    """A lane each: hollow while it waits, filled while it receives, a stroke for every token."""
+def _lanes(axes: Axes, run: Run, span: float) -> None:
+    """A lane each: grey while it waits, blue while it receives, a stroke for every token, and a
+    broad one, higher than its lane, for an answer in one piece."""
     queued, waiting, receiving = [], [], []
     for lane, request in enumerate(run.requests):
         came, first, end = _spans(request, run)
@@ -227,6 +242,9 @@ def _lanes(axes: Axes, run: "Run", span: float) -> None:
         stroke = min(1.1, max(0.25, 0.35 * apart))  # so that close tokens do not become one block
         marks = axes.vlines(ticks, lane - 0.27, lane + 0.27, colors=TOKEN, linewidths=stroke)
         marks.set_gid(f"tokens {request.id}")
+        if (whole := _whole_answer(request, run)) is not None:
+            mark = axes.vlines(whole, lane - 0.4, lane + 0.4, colors=TOKEN, linewidths=WHOLE)
+            mark.set_gid(f"whole answer {request.id}")
         _end(axes, request, end, lane, size=6.5)
     _bars(axes, waiting, "waiting", WAITING, edge=FAINT)
     _bars(axes, queued, "queued", QUEUED, edge=FAINT)
@@ -235,7 +253,7 @@ def _lanes(axes: Axes, run: "Run", span: float) -> None:
     axes.set_yticks(range(len(run.requests)), _labels(run), size=9, color=INK)
 
 
-def _queued(request: Request, run: "Run") -> float:
+def _queued(request: Request, run: Run) -> float:
     """Seconds that the request stood in the server's queue; 0.0 where its turn came at once."""
     if request.started is None:
         return 0.0
@@ -243,7 +261,7 @@ def _queued(request: Request, run: "Run") -> float:
     return seconds if seconds >= FELT * (run.end - run.start) else 0.0
 
 
-def _thin_lanes(axes: Axes, run: "Run") -> None:
+def _thin_lanes(axes: Axes, run: Run) -> None:
     """A line each, in the order of arrival: no single tokens, marks for what went wrong alone."""
     waiting, receiving = [], []
     for lane, request in enumerate(run.requests):
@@ -252,14 +270,14 @@ def _thin_lanes(axes: Axes, run: "Run") -> None:
         receiving.append(Rectangle((first, lane - 0.4), end - first, 0.8))
         if request.outcome != "finished":
             _end(axes, request, end, lane, size=4, label=False)
-    _bars(axes, waiting, "waiting", WAITING, edge="none")
-    _bars(axes, receiving, "receiving", RECEIVING, edge="none")
+    _bars(axes, waiting, "waiting", THIN_WAITING, edge="none")
+    _bars(axes, receiving, "receiving", TOKEN, edge="none")
     axes.set_ylim(len(run.requests), -1)
     _count_axis(axes, len(run.requests))
     axes.set_ylabel("requests", size=9, color=INK)
 
 
-def _counted(axes: Axes, run: "Run", top: int) -> None:
+def _counted(axes: Axes, run: Run, top: int) -> None:
     """How many waited for a first token, and how many received, over time."""
     width = (run.end - run.start) / BINS or 1e-6
     times = [i * width for i in range(BINS + 1)]
@@ -267,9 +285,9 @@ def _counted(axes: Axes, run: "Run", top: int) -> None:
     waiting = _at_once([(came, first) for came, first, _ in spans], times)
     receiving = _at_once([(first, end) for _, first, end in spans], times)
     both = [w + r for w, r in zip(waiting, receiving, strict=True)]
-    area = axes.fill_between(times, 0, receiving, step="post", color=RECEIVING, linewidth=0)
+    area = axes.fill_between(times, 0, receiving, step="post", color=TOKEN, linewidth=0)
     area.set_gid("receiving")
-    area = axes.fill_between(times, receiving, both, step="post", color=WAITING, linewidth=0)
+    area = axes.fill_between(times, receiving, both, step="post", color=THIN_WAITING, linewidth=0)
     area.set_gid("waiting")
     (line,) = axes.plot(times, both, drawstyle="steps-post", color=INK, linewidth=0.9)
     line.set_gid("in flight")
@@ -290,7 +308,6 @@ def _counted(axes: Axes, run: "Run", top: int) -> None:
                 ms=3.5,
                 color=colour,
                 mew=0,
-                alpha=0.7,
             )
             dots.set_gid(f"ended {outcome}")
     axes.set_ylim(-0.05 * len(ENDS) * top, 1.08 * top)
@@ -298,8 +315,8 @@ def _counted(axes: Axes, run: "Run", top: int) -> None:
     axes.set_ylabel("requests in flight", size=9, color=INK)
 
 
-def _in_flight(axes: Axes, run: "Run", highest: int) -> None:
-    """How many were under way, step by step, the run's peak as a number."""
+def _in_flight(axes: Axes, run: Run, top: float) -> None:
+    """How many were under way, step by step, a storey each; the run's peak as a number."""
     steps = [(request.arrived - run.start, 1) for request in run.requests]
     steps += [
         (request.ended - run.start, -1) for request in run.requests if request.ended is not None
@@ -311,13 +328,18 @@ def _in_flight(axes: Axes, run: "Run", highest: int) -> None:
     peak = max(counts)
     area = axes.fill_between(times, 0, counts, step="post", color="#e6dcc3", linewidth=0)
     area.set_gid("in flight area")
-    (line,) = axes.plot(times, counts, drawstyle="steps-post", color="#7a6522", linewidth=1.1)
+    (line,) = axes.plot(
+        times, counts, drawstyle="steps-post", color="#7a6522", linewidth=1.1, zorder=3
+    )
     line.set_gid("in flight")
-    axes.set_ylim(0, highest * 1.15)
+    if peak <= STOREYS:
+        storeys = axes.hlines(range(1, peak), 0, times[-1], colors=PAPER, linewidths=1.0)
+        storeys.set_gid("storeys")
+    axes.set_ylim(0, top)
     axes.set_yticks([peak], [f"in flight {peak}"], size=9, color=INK)
 
 
-def _loop(axes: Axes, run: "Run", span: float) -> None:
+def _loop(axes: Axes, run: Run, span: float) -> None:
     """The event loop's lane: a thin line while it runs, a hatched block while it stands still."""
     axes.hlines(0, 0, run.end - run.start, colors=ALIVE, linewidth=2, zorder=1).set_gid("loop runs")
     freezes = run.freezes
@@ -361,25 +383,27 @@ def _loop(axes: Axes, run: "Run", span: float) -> None:
 # --- parts ------------------------------------------------------------------------------------
 
 
-def _spans(request: Request, run: "Run") -> tuple[float, float, float]:
+def _spans(request: Request, run: Run) -> tuple[float, float, float]:
     """Return arrival, end of waiting, and end, in seconds since the run's start."""
     end = run.end if request.ended is None else request.ended
     if request.tokens:
         first = request.tokens[0]
-    elif request.outcome == "finished" and not request.stream and request.first_byte is not None:
-        first = request.first_byte
+    elif (whole := _whole_answer(request, run)) is not None:
+        first = whole + run.start
     else:
         first = end
     return request.arrived - run.start, first - run.start, end - run.start
 
 
-def _ticks(request: Request, run: "Run") -> list[float]:
-    """Return when something readable arrived: each token, or the answer in one piece."""
-    if request.tokens:
-        return [moment - run.start for moment in request.tokens]
-    if not request.stream and request.outcome == "finished" and request.first_byte is not None:
-        return [request.first_byte - run.start]
-    return []
+def _ticks(request: Request, run: Run) -> list[float]:
+    return [moment - run.start for moment in request.tokens]
+
+
+def _whole_answer(request: Request, run: Run) -> float | None:
+    """Return when an answer came that was sent in one piece."""
+    if request.tokens or request.stream or request.outcome != "finished":
+        return None
+    return None if request.first_byte is None else request.first_byte - run.start
 
 
 def _bars(axes: Axes, boxes: Sequence[Rectangle], gid: str, colour: str, edge: str) -> None:
@@ -417,7 +441,7 @@ def _how(request: Request) -> str:
     return f"{words}, {request.tokens_sent}{of} tokens" if request.tokens_sent else words
 
 
-def _labels(run: "Run") -> list[str]:
+def _labels(run: Run) -> list[str]:
     """Name each lane for the column that sent it, else number it; say where it went when they
     differ, and whether it is a retry."""
     paths = {_short(request.path) for request in run.requests}
@@ -432,7 +456,7 @@ def _labels(run: "Run") -> list[str]:
     return labels
 
 
-def _sender(request: Request, run: "Run") -> str:
+def _sender(request: Request, run: Run) -> str:
     name = run.senders.get(request.request_id, "")
     return name if len(name) <= SENDER else f"{name[: SENDER - 1]}…"
 
@@ -466,7 +490,8 @@ def _clean(axes: Axes) -> None:
 
 def _count_axis(axes: Axes, top: int) -> None:
     axes.tick_params(left=True, labelsize=8.5, labelcolor=INK, color=FAINT)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
+    ticks = MaxNLocator(nbins="auto", integer=True).tick_values(0, top)
+    axes.set_yticks([tick for tick in ticks if 0 <= tick <= top])
     axes.spines["left"].set_visible(True)
     axes.spines["left"].set_color(FAINT)
 
@@ -478,7 +503,7 @@ def _time_axis(axes: Axes) -> None:
     axes.set_xlabel("seconds since the first request arrived", size=9, color=INK)
 
 
-def _marks(runs: "Sequence[Run]") -> list[Patch | Line2D]:
+def _marks(runs: Sequence[Run]) -> list[Patch | Line2D]:
     """Explain the marks that are there, and no others."""
     requests = [request for run in runs for request in run.requests]
     lanes = any(0 < len(run.requests) <= LANES_WITH_TOKENS for run in runs)
@@ -487,15 +512,17 @@ def _marks(runs: "Sequence[Run]") -> list[Patch | Line2D]:
     marks: list[Patch | Line2D] = []
     if requests:
         what = "the first token" if streamed and not whole else "the answer"
-        marks.append(Patch(facecolor=WAITING, edgecolor=FAINT, label=f"waits for {what}"))
+        fill = WAITING if lanes else THIN_WAITING
+        marks.append(Patch(facecolor=fill, edgecolor=FAINT, label=f"waits for {what}"))
     if lanes and any(_queued(request, run) for run in runs for request in run.requests):
         marks.append(Patch(facecolor=QUEUED, edgecolor=FAINT, label="queues at the server"))
     if streamed:
-        marks.append(Patch(facecolor=RECEIVING, edgecolor=TOKEN, label="receives"))
+        fill = RECEIVING if lanes else TOKEN
+        marks.append(Patch(facecolor=fill, edgecolor=TOKEN, label="receives"))
         if lanes:
-            marks.append(_mark("|", TOKEN, "a token"))
+            marks.append(_stroke(9, 1.1, "a token"))
     if lanes and whole:
-        marks.append(_mark("|", TOKEN, "the whole answer"))
+        marks.append(_stroke(12, WHOLE, "the whole answer"))
     for outcome, (marker, colour) in ENDS.items():
         if outcome == "finished" and not lanes:
             continue
@@ -509,8 +536,11 @@ def _marks(runs: "Sequence[Run]") -> list[Patch | Line2D]:
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:
-    size = 9 if marker == "|" else 6.5
-    return Line2D([], [], marker=marker, ms=size, color=colour, ls="none", mew=1.1, label=label)
+    return Line2D([], [], marker=marker, ms=6.5, color=colour, ls="none", mew=1.1, label=label)
+
+
+def _stroke(length: float, width: float, label: str) -> Line2D:
+    return Line2D([], [], marker="|", ms=length, mew=width, color=TOKEN, ls="none", label=label)
 
 
 def _seconds(seconds: float) -> str:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from types import TracebackType
+from collections.abc import Mapping
+from contextlib import ExitStack
 
-from helpers import observe
+from helpers import observe, sending
 from helpers.heartbeat import Heartbeat
 from helpers.observe import Request
 
@@ -25,7 +26,11 @@ class Recording:
         self.ended: float | None = None
         self.heartbeat: Heartbeat | None = None
         """None where no event loop ran to listen to."""
+        self.senders: Mapping[str, str] = {}
+        """What the tasks are called that sent a request, by `request_id`, where they were given a
+        name: `create_task(…, name="haiku")`."""
         self._requests: tuple[Request, ...] | None = None
+        self._open = ExitStack()
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -51,20 +56,15 @@ class Recording:
 
     def __enter__(self) -> "Recording":
         self.started, self.ended, self._requests = time.monotonic(), None, None
+        self.senders = self._open.enter_context(sending.naming())
         self.heartbeat = Heartbeat() if _a_loop_runs() else None
         if self.heartbeat is not None:
-            self.heartbeat.start()
+            self._open.enter_context(self.heartbeat)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.ended = time.monotonic()
-        if self.heartbeat is not None:
-            self.heartbeat.stop()
+        self._open.close()
 
 
 def recorded() -> Recording:

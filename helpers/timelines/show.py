@@ -1,17 +1,17 @@
 """The instrument itself: gathers the runs to draw and shows them in a notebook."""
 
 import base64
+import html
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from helpers import observe
-from helpers.heartbeat import Freeze, Heartbeat
+from helpers.heartbeat import Heartbeat
 from helpers.observe import Request
 from helpers.timelines import words
-from helpers.timelines.recording import Recording, recorded, since_cell_started
+from helpers.timelines.recording import Recording, since_cell_started
+from helpers.timelines.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,50 +24,6 @@ class Recorded(Protocol):
     def requests(self) -> tuple[Request, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One lane group of a timeline: the requests, and the event loop's freezes meanwhile."""
-
-    name: str
-    """Empty when the figure shows this run alone."""
-    requests: tuple[Request, ...]
-    heartbeat: Heartbeat | None = None
-    """None where nobody listened to the loop."""
-    senders: Mapping[str, str] = field(default_factory=dict)
-    """What the columns are called that sent the requests, by `request_id`."""
-
-    @property
-    def freezes(self) -> tuple[Freeze, ...]:
-        """Freezes in the stretch that is drawn, cut to it."""
-        if self.heartbeat is None:
-            return ()
-        cut = (
-            Freeze(max(f.start, self.start), min(f.end, self.end), f.where)
-            for f in self.heartbeat.freezes
-        )
-        return tuple(f for f in cut if f.seconds > 0)
-
-    @property
-    def start(self) -> float:
-        """The first request's arrival; without requests, when the heartbeat began."""
-        if self.requests:
-            return min(request.arrived for request in self.requests)
-        assert self.heartbeat is not None
-        return self.heartbeat.started or 0.0
-
-    @property
-    def end(self) -> float:
-        """The last thing known to have happened."""
-        moments = [moment for request in self.requests for moment in _moments(request)]
-        if not moments and self.heartbeat is not None:
-            moments = [self.heartbeat.ended or self.start]
-        return max(moments)
-
-    @property
-    def peak_in_flight(self) -> int:
-        return observe.peak_in_flight(self.requests)
-
-
 class Timeline:
     """A picture of requests over time. As a cell's last line, or a `with` block, it shows itself.
 
@@ -75,10 +31,18 @@ class Timeline:
     save or to look into; `runs` are the facts drawn.
     """
 
-    def __init__(self, runs: Callable[[], tuple[Run, ...]], recording: Recording | None) -> None:
+    def __init__(
+        self,
+        runs: Callable[[], tuple[Run, ...]],
+        recording: Recording | None,
+        sharex: "Timeline | None" = None,
+    ) -> None:
         self._gather = runs
         self._recording = recording
+        self._sharex = sharex
         self._runs: tuple[Run, ...] | None = None
+        self._cell = recording is not None and in_ipython()
+        """Whether this is a cell's last line: neither a block, nor given its requests."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -101,6 +65,8 @@ class Timeline:
         """The figure in a sentence or two: counts, order and outcomes, never times."""
         if any(isinstance(run.requests, observe.NoJournal) for run in self.runs):
             return "No timeline: this endpoint keeps no journal. The course's mock server does."
+        if self._cell and not self.requests:
+            return words.NOTHING_IN_CELL
         return words.describe(self.runs)
 
     def figure(self) -> "Figure":
@@ -113,7 +79,8 @@ class Timeline:
 
         if not self._anything_to_draw():
             raise ValueError(f"There is nothing to draw. {self.text}")
-        return picture.draw(tuple(run for run in self.runs if _drawable(run)))
+        beside = self._sharex.runs if self._sharex is not None else ()
+        return picture.draw(*(tuple(filter(_drawable, runs)) for runs in (self.runs, beside)))
 
     def show(self) -> None:
         """Show the picture, and under it the words, in a notebook; the words alone elsewhere."""
@@ -126,15 +93,26 @@ class Timeline:
             from helpers.timelines import picture
 
             image = picture.png(self.figure())
+            # As HTML, since JupyterLab gives a picture of type image/png no alternative text.
+            shown = (
+                f'<img alt="{html.escape(self._alternative)}" width="{image.width}" '
+                f'style="max-width:100%" '
+                f'src="data:image/png;base64,{base64.b64encode(image.data).decode()}">'
+            )
             display(  # type: ignore[no-untyped-call]
-                {
-                    "image/png": base64.b64encode(image.data).decode(),
-                    "text/plain": "the figure in words:",
-                },
-                metadata={"image/png": {"width": image.width, "height": image.height}},
-                raw=True,
+                {"text/html": shown, "text/plain": "the figure in words:"}, raw=True
             )
         display({"text/plain": self.text}, raw=True)  # type: ignore[no-untyped-call]
+
+    @property
+    def _alternative(self) -> str:
+        """What the picture is, for those who do not see it: the words below say what it shows."""
+        count = len(self.requests)
+        of = " and ".join(run.name for run in self.runs if run.name)
+        return (
+            f"Timeline of {count} request{'' if count == 1 else 's'}{of and f': {of}'}. "
+            "The words below say what it shows."
+        )
 
     def _anything_to_draw(self) -> bool:
         return any(_drawable(run) for run in self.runs)
@@ -151,17 +129,13 @@ class Timeline:
                 "This timeline has its requests already, so it cannot record a block. "
                 "Write `with timeline():` without requests, or show it as a last line."
             )
+        self._cell = False
         self._recording.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._recording is not None
-        self._recording.__exit__(kind, error, trace)
+        self._recording.__exit__()
         self._runs = None
         self.show()
 
@@ -171,6 +145,7 @@ def timeline(
     /,
     *,
     heartbeat: Heartbeat | None = None,
+    sharex: Timeline | None = None,
     **runs: "Iterable[Request] | Recorded",
 ) -> Timeline:
     """Show who waited when: a lane for each request, from its arrival at the server to its end.
@@ -186,10 +161,14 @@ def timeline(
       that starts for each with its first request. Underscores become spaces; a trailing one, as in
       `async_=…`, goes away.
 
-    A lane shows the wait for the first token, each token, and how it ended; it bears its column's
-    name where there is one. Above 24 requests lanes
-    get thin, above 150 they become one picture of how many waited and how many received. On an
-    endpoint without a journal it says so in one line and draws nothing.
+    `sharex=` another timeline draws this one on its time axis and its scale, as far as they reach:
+    two figures that are to be compared, in two cells.
+
+    A lane shows the wait for the first token, each token, and how it ended. It bears the name of
+    the column that asked; in a `with` or `recorded()` block, of the task that asked, where it was
+    given one: `create_task(…, name="haiku")`. Above 24 requests lanes get thin, above 150 they
+    become one picture of how many waited and how many received. On an endpoint without a journal
+    it says so in one line and draws nothing.
 
     Raises:
         TypeError: both a stretch and named runs, or something that holds no requests.
@@ -198,12 +177,12 @@ def timeline(
         if requests is not None or heartbeat is not None:
             raise TypeError("Give one stretch of requests, or named runs; not both.")
         named = {name.rstrip("_").replace("_", " "): run for name, run in runs.items()}
-        return Timeline(lambda: tuple(_run(n, run) for n, run in named.items()), None)
+        return Timeline(lambda: tuple(_run(n, run) for n, run in named.items()), None, sharex)
     if requests is not None:
         known = _run("", requests, heartbeat)
-        return Timeline(lambda: (known,), None)
+        return Timeline(lambda: (known,), None, sharex)
     recording = since_cell_started()
-    return Timeline(lambda: (_run("", recording, heartbeat),), recording)
+    return Timeline(lambda: (_run("", recording, heartbeat),), recording, sharex)
 
 
 def in_ipython() -> bool:
@@ -237,15 +216,3 @@ def _drawable(run: Run) -> bool:
     if isinstance(run.requests, observe.NoJournal):
         return False
     return bool(run.requests) or (run.heartbeat is not None and bool(run.heartbeat.freezes))
-
-
-def _moments(request: Request) -> Iterable[float]:
-    yield request.arrived
-    if request.first_byte is not None:
-        yield request.first_byte
-    yield from request.tokens[-1:]
-    if request.ended is not None:
-        yield request.ended
-
-
-__all__ = ["Recorded", "Run", "Timeline", "recorded", "timeline"]

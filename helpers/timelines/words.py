@@ -3,13 +3,10 @@
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from helpers.heartbeat import Heartbeat
 from helpers.observe import Outcome, Request
-
-if TYPE_CHECKING:
-    from helpers.timelines.show import Run
+from helpers.timelines.run import Run
 
 COUNTED = 12
 """Up to so many requests the peak is told as a number. Among more, the first may end before the
@@ -25,8 +22,13 @@ server may note its end a little late."""
 
 WIDTH = 96
 
+NOTHING_IN_CELL = (
+    "No request reached the server in this cell. timeline() shows those of the cell it stands in:\n"
+    "make it the last line of the cell that asks, or write `with timeline():` around the calls."
+)
 
-def describe(runs: "Sequence[Run]") -> str:
+
+def describe(runs: Sequence[Run]) -> str:
     """Return the runs in words, wrapped for a notebook's width."""
     if len(runs) == 1:
         return _wrap(_run(runs[0]))
@@ -35,7 +37,7 @@ def describe(runs: "Sequence[Run]") -> str:
     return "\n".join([*lines, comparison] if comparison else lines)
 
 
-def _run(run: "Run") -> str:
+def _run(run: Run) -> str:
     requests = run.requests
     if not requests:
         said = "No request reached the server."
@@ -48,7 +50,7 @@ def _run(run: "Run") -> str:
     return f"{said} {loop}" if loop else said
 
 
-def _order(run: "Run") -> str:
+def _order(run: Run) -> str:
     number, peak = len(run.requests), run.peak_in_flight
     if peak == 1:
         return "one after another"
@@ -92,7 +94,7 @@ def _outcomes(requests: Sequence[Request]) -> str:
     return said
 
 
-def _loop(run: "Run") -> str:
+def _loop(run: Run) -> str:
     """What the event loop did while the requests were under way."""
     heartbeat = run.heartbeat
     if heartbeat is None or len(run.requests) > COUNTED:
@@ -120,7 +122,7 @@ def _froze(heartbeat: Heartbeat, request: Request) -> bool:
     return still > ONE_STRETCH * (end - request.arrived)
 
 
-def _comparison(runs: "Sequence[Run]") -> str:
+def _comparison(runs: Sequence[Run]) -> str:
     timed = [run for run in runs if run.requests]
     if len(timed) != 2 or all(len(run.requests) == 1 for run in timed):
         return ""  # of two single calls, which took longer is the machine's affair
