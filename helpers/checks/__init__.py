@@ -1,36 +1,52 @@
 """The exercise checks: they judge an answer by what it does, never by how it is written."""
 
+import re
 from importlib import import_module
 
 from helpers.checks.exercise import Exercise, Verdict, find, judge
+from helpers.checks.likely import take_hint
 from helpers.checks.record import note_passed, progress, reset_progress
+from helpers.checks.shipped import is_shipped
 
-__all__ = ["Exercise", "Verdict", "check", "hint", "progress", "reset_progress"]
-
-BELOW_A_SOLUTION = "check-again"
-"""How the ids of those cells end that try a lesson's own solution."""
+__all__ = ["Exercise", "NoSuchExercise", "Verdict", "check", "hint", "progress", "reset_progress"]
 
 _hints_given: dict[str, int] = {}
+
+
+class NoSuchExercise(LookupError):
+    """An exercise was asked for by a name that none has; the message says what to write."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: the message alone, as no code of the learner's is wrong."""
+        return [f"\x1b[31m{type(self).__name__}\x1b[39m: {self}"]
 
 
 def _exercise(name: str) -> Exercise:
     """Return the exercise called `name`, like "03-1": the first of lesson 03.
 
     Raises:
-        LookupError: there is no such exercise.
+        NoSuchExercise: there is none of that name.
     """
-    if not isinstance(name, str) or "-" not in name:
-        raise LookupError(
+    numbers = re.findall(r"\d+", name) if isinstance(name, str) else []
+    if len(numbers) != 2:
+        raise NoSuchExercise(
             f'The first argument is the exercise\'s name, a text like "03-1"; this is {name!r}.'
         )
-    lesson = name.partition("-")[0]
+    lesson, number = map(int, numbers)
+    right = f"{lesson:02}-{number}"
     try:
-        import_module(f"helpers.checks.lesson_{lesson}")
+        import_module(f"helpers.checks.lesson_{lesson:02}")
     except ModuleNotFoundError:
-        raise LookupError(
-            f"There is no exercise {name!r}: no lesson {lesson} has checks."
+        raise NoSuchExercise(
+            f"There is no exercise {name!r}: no lesson {lesson:02} has checks."
         ) from None
-    return find(name)
+    try:
+        exercise = find(right)
+    except LookupError as error:
+        raise NoSuchExercise(str(error)) from None
+    if name != right:
+        raise NoSuchExercise(f'There is no exercise {name!r}. It is written "{right}".')
+    return exercise
 
 
 async def check(name: str, answer: object) -> Verdict:
@@ -39,13 +55,15 @@ async def check(name: str, answer: object) -> Verdict:
     It runs the answer under a time limit, looks at its results and at the requests that reached the
     server, and ends any task that the answer leaves behind. A wrong answer is a verdict, no error.
 
-    A pass counts in `progress()`, but not in the cell below a lesson's own solution.
+    A pass counts in `progress()`, but not that of a lesson's own solution.
 
     Raises:
-        LookupError: there is no such exercise.
+        NoSuchExercise: there is none of that name.
     """
-    verdict = await judge(_exercise(name), answer)
-    if verdict.passed and not _below_a_solution():
+    exercise = _exercise(name)
+    take_hint(name)  # it was about another answer
+    verdict = await judge(exercise, answer)
+    if verdict.passed and not is_shipped(name, answer):
         note_passed(name)
     return verdict
 
@@ -53,29 +71,17 @@ async def check(name: str, answer: object) -> Verdict:
 def hint(name: str) -> str:
     """Return the next hint for exercise `name`: each is warmer than the one before.
 
+    Where the last check saw a mistake that is known, the hint that fits it comes first.
+
     Raises:
-        LookupError: there is no such exercise.
+        NoSuchExercise: there is none of that name.
     """
     hints = _exercise(name).hints
+    if fitting := take_hint(name):
+        return _Text(f"hint, for what the check saw: {fitting}")
     given = min(_hints_given.get(name, 0) + 1, len(hints))
     _hints_given[name] = given
     return _Text(f"hint {given} of {len(hints)}: {hints[given - 1]}")
-
-
-def _below_a_solution() -> bool:
-    """Whether the running cell is the check that a lesson has below its solution.
-
-    Running a lesson from top to bottom runs that one too; it says nothing of the learner.
-    """
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    cell_id = kernel.get_parent().get("metadata", {}).get("cellId")
-    return isinstance(cell_id, str) and cell_id.endswith(BELOW_A_SOLUTION)
 
 
 class _Text(str):

@@ -1,6 +1,9 @@
 """What several lessons ask of an answer: its whole text, all at once, and a loop left free."""
 
+import inspect
 import re
+
+from openai.types.chat import ChatCompletion
 
 from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call
 from helpers.clients import blocking_client, model
@@ -9,6 +12,9 @@ from helpers.observe import Request, peak_in_flight
 
 PRINTED_FORM = re.compile(r"(ChatCompletion|ChatCompletionMessage|Choice|\[Choice)\(")
 """How `str()` of an answer, or of a part that its text stands in, begins."""
+
+GATHER = "All at once, and in their order: await asyncio.gather(*[ask(text) for text in texts])"
+TEXT = "An answer's text stands in answer.choices[0].message.content."
 
 WHOSE = {"ChatCompletion": "answer", "ChatCompletionMessage": "message"}
 """What the lesson calls the others, a choice and the list of them, is a choice."""
@@ -50,16 +56,18 @@ async def texts_at_once(trial: Trial, questions: list[str]) -> str:
     requests = trial.requests
     if len(requests) != len(questions):
         raise NotYet(f"{len(questions)} questions went out as {count(len(requests), 'request')}.")
-    frozen = sum(_held_the_loop(heartbeat, request) for request in requests)
+    frozen = sum(held_the_loop(heartbeat, request) for request in requests)
     if frozen:
         raise NotYet(f"The event loop stood still during {frozen} of {len(requests)} requests.")
     peak = peak_in_flight(requests)
     if peak == 1:
-        raise NotYet("The event loop stayed free, and yet each request waited for the one before.")
+        raise NotYet(
+            "The event loop stayed free, and yet each request waited for the one before.", GATHER
+        )
     if peak < len(requests):
-        raise NotYet(f"At most {peak} of {len(requests)} requests were in flight at once.")
+        raise NotYet(f"At most {peak} of {len(requests)} requests were in flight at once.", GATHER)
     if answers != mock_answers(questions, requests):
-        raise NotYet("The answers do not stand in the order of the questions.")
+        raise NotYet("The answers do not stand in the order of the questions.", GATHER)
     return f"{len(requests)} requests, {peak} in flight at once; the event loop stayed free."
 
 
@@ -71,12 +79,15 @@ def expect_texts(trial: Trial, questions: list[str], answers: object) -> list[st
     """
     if not isinstance(answers, list | tuple):
         call = describe_call(trial.answer, (questions,))
-        raise NotYet(f"{call} returned {describe(answers)}, where a list was wanted.")
+        raise NotYet(f"{call} returned {describe(answers)}, where a list was wanted.", GATHER)
     if len(answers) != len(questions):
         raise NotYet(f"{len(questions)} questions were asked; {len(answers)} answers came back.")
     for number, answer in enumerate(answers, 1):
         if not isinstance(answer, str):
-            raise NotYet(f"Answer {number} is {describe(answer)}, where text was wanted.")
+            raise NotYet(
+                f"Answer {number} is {describe(answer)}, where text was wanted.",
+                GATHER if inspect.isawaitable(answer) else TEXT,
+            )
     return list(answers)
 
 
@@ -87,13 +98,23 @@ def mock_answers(questions: list[str], requests: tuple[Request, ...]) -> list[st
 
 def whole_answer(question: str, max_tokens: int | None = None) -> str:
     """Ask the mock server, which says the same each time; not as a request of the answer's."""
-    with blocking_client(default_headers={"x-mock-client": "check"}) as client:
-        answer = client.chat.completions.create(
+    return _asked(question, max_tokens).choices[0].message.content or ""
+
+
+def prompt_tokens(question: str) -> int:
+    """Return how many tokens the mock server counts in a question."""
+    usage = _asked(question, max_tokens=1).usage
+    assert usage is not None  # the mock server gives it, faults aside
+    return usage.prompt_tokens
+
+
+def _asked(question: str, max_tokens: int | None) -> ChatCompletion:
+    with blocking_client(default_headers={"x-mock-client": "check", "x-mock-pace": "0"}) as client:
+        return client.chat.completions.create(
             model=model(),
             messages=[{"role": "user", "content": question}],
             max_tokens=max_tokens,
         )
-    return answer.choices[0].message.content or ""
 
 
 def _most_tokens(requests: tuple[Request, ...]) -> int:
@@ -101,7 +122,7 @@ def _most_tokens(requests: tuple[Request, ...]) -> int:
     return max(request.tokens_sent for request in requests)
 
 
-def _held_the_loop(heartbeat: Heartbeat, request: Request) -> bool:
+def held_the_loop(heartbeat: Heartbeat, request: Request) -> bool:
     """Whether the loop stood still, at one stretch, for most of the request's time."""
     if request.ended is None:
         return False

@@ -1,8 +1,10 @@
 """Checks of lesson 02: an answer comes piece by piece while it is written, and is paid for once."""
 
+import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 from openai.types.chat import ChatCompletionMessageParam
@@ -17,6 +19,7 @@ from helpers.checks.exercise import (
     register,
     shorten,
 )
+from helpers.checks.likely import explaining
 from helpers.heartbeat import Heartbeat
 from helpers.observe import Request
 
@@ -27,6 +30,10 @@ TELLABLE = 0.1
 """Seconds from first token to last that it takes to tell "while it is written" from "at the end",
 and a held event loop from a busy machine. At a very fast pace both are left unjudged."""
 
+HELD_BACK = 0.2
+"""Seconds without a piece, while the server sent most of the answer, that no busy machine explains:
+of those beyond the first, whole words and sentences are handed on sooner."""
+
 
 @register(
     "02-1",
@@ -34,13 +41,14 @@ and a held event loop from a busy machine. At a very fast pace both are left unj
         "Step 1: what does `create` have to be asked for, so that the answer comes as a stream?",
         "Steps 2 and 3: read the stream with `async for`, and `yield` inside that loop, under the "
         "condition that guards against chunks without text.",
-        "stream = await client.chat.completions.create(…, stream=True), then `async for chunk in "
-        "stream:`, in it `if chunk.choices and chunk.choices[0].delta.content:`, in that `yield`.",
+        "async with await client.chat.completions.create(…, stream=True) as stream:, in it `async "
+        "for chunk in stream:`, in that `if chunk.choices and chunk.choices[0].delta.content:`, in "
+        "that `yield`.",
     ),
 )
 async def yields_text_as_it_comes(trial: Trial) -> str:
     moments: list[float] = []
-    with Heartbeat() as beat:
+    with explaining("02-1", trial), Heartbeat() as beat:
         pieces = await Trial(_noting(trial.answer, moments)).run(QUESTION)
     if not pieces:
         raise NotYet("It ended without a single piece.")
@@ -50,14 +58,16 @@ async def yields_text_as_it_comes(trial: Trial) -> str:
             raise NotYet(f"Piece {number} of {len(pieces)} is {said}. Hand on text only.")
     if len(pieces) == 1:
         raise NotYet("One piece came, the whole answer: nothing to read before the end.")
-    if trial.sees_requests:
-        request = _only(trial.requests)
-        _complete(request, len(pieces))
-        call = describe_call(trial.answer, (QUESTION,))
-        expect_the_answer(call, WORDS, "".join(pieces), gave="yielded")
-        _while_written(request, moments[0], "the first piece came")
-        _lets_others_run(request, beat)
-    return f"{count(len(pieces), 'piece')} of text from 1 request, each handed on when it came."
+    came = f"{count(len(pieces), 'piece')} of text"
+    if not trial.sees_requests:
+        return f"{came}."
+    request = _only(trial.requests)
+    call = describe_call(trial.answer, (QUESTION,))
+    expect_the_answer(call, WORDS, "".join(pieces), gave="yielded")
+    _while_written(request, moments, "the first piece came")
+    _lets_others_run(request, beat)
+    left = " Left early, it ends its request." if await _was_left(trial) else ""
+    return f"{came} from 1 request, each handed on when it came.{left}"
 
 
 @register(
@@ -76,7 +86,7 @@ async def shows_and_keeps_one_answer(trial: Trial) -> str:
         moments.append(time.monotonic())
         shown.append(piece)
 
-    with Heartbeat() as beat:
+    with explaining("02-2", trial), Heartbeat() as beat:
         kept = await trial.run_awaited(QUESTION, show)
     if not shown:
         raise NotYet("Nothing was shown.")
@@ -84,7 +94,7 @@ async def shows_and_keeps_one_answer(trial: Trial) -> str:
         raise NotYet(f"It returned {describe(kept)}; the log wants the text.")
     if trial.sees_requests:
         request = _only(trial.requests)
-        _while_written(request, moments[0], "the first piece was shown")
+        _while_written(request, moments, "the first piece was shown")
         _lets_others_run(request, beat)
     if "".join(shown) != kept:
         raise NotYet(
@@ -103,7 +113,7 @@ def _noting(answer: Any, moments: list[float]) -> Any:
     @functools.wraps(answer)
     async def noting(*arguments: object) -> AsyncIterator[object]:
         items = answer(*arguments)
-        if not isinstance(items, AsyncIterator):
+        if not isinstance(items, AsyncIterable):
             raise NotYet(
                 f"A call gave {describe(items)}. `async for` needs an async generator: "
                 f"an `async def` with `yield` in it."
@@ -124,15 +134,43 @@ def _only(requests: tuple[Request, ...]) -> Request:
     return requests[0]
 
 
-def _complete(request: Request, pieces: int) -> None:
-    if pieces < request.tokens_sent:
-        raise NotYet(f"The server sent {request.tokens_sent} tokens; {pieces} came out.")
-
-
-def _while_written(request: Request, moment: float, what: str) -> None:
+def _while_written(request: Request, moments: list[float], what: str) -> None:
+    """Make sure that the pieces were handed on, at these moments, while the server sent them."""
     first, last = request.tokens[0], request.tokens[-1]
-    if last - first > TELLABLE and moment > last:
+    if last - first > TELLABLE and moments[0] > last:
         raise NotYet(f"The server had sent the last token before {what}.")
+    for one, next_one in pairwise(moments):
+        sent = sum(one < moment <= next_one for moment in request.tokens)
+        silence = min(next_one, last) - one
+        if silence > HELD_BACK and sent > len(request.tokens) / 2:
+            raise NotYet(
+                f"After a piece came none for a while, and the server sent {sent} of its "
+                f"{len(request.tokens)} tokens meanwhile: they were held back."
+            )
+
+
+async def _was_left(trial: Trial) -> bool:
+    """Leave the answer after its first piece; return whether it is of a kind that can be left.
+
+    Raises:
+        NotYet: the server wrote on for the reader who had left.
+    """
+    pieces = aiter(trial.answer(QUESTION))
+    await anext(pieces)
+    close = getattr(pieces, "aclose", None)
+    if close is None:  # an iterator of the answer's own make
+        return False
+    await close()
+    left = time.monotonic()
+    # In a thread: a generator inside the generator closes when the loop next has a turn to give.
+    request = (await asyncio.to_thread(lambda: trial.requests))[-1]
+    written = [moment for moment in request.tokens if moment > left]
+    if request.outcome != "abandoned" and written and written[-1] - left > TELLABLE:
+        raise NotYet(
+            "All pieces come. Then I asked again and left after the first piece, and the server "
+            f"wrote on: {count(len(written), 'token')} for nobody, which are paid for."
+        )
+    return True
 
 
 def _lets_others_run(request: Request, beat: Heartbeat) -> None:

@@ -2,9 +2,18 @@
 
 import asyncio
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from unittest.mock import patch
 
-from helpers.checks.at_once import expect_no_printed_form
+from openai.resources.chat.completions import AsyncCompletions, Completions
+
+from helpers.checks.at_once import expect_no_printed_form, held_the_loop
 from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call, register
+from helpers.checks.likely import explaining
+from helpers.heartbeat import Heartbeat
 from helpers.observe import peak_in_flight
 
 GAVE_UP = "(no summary)"
@@ -16,21 +25,37 @@ TEXTS = (
 )
 """Two, as what blocks shows itself only where something else could go on."""
 
+COUNTRY = "France"
+TOLD_OF_IT = ("capital", "France")
+"""What the mock server's answer to any wording of the question holds, and hardly another answer."""
+
 
 @register(
     "03-1",
     hints=(
-        "The error names an attribute that a coroutine lacks. Which line made the coroutine?",
-        "Calling create() of the async client only prepares the call. One word starts it.",
-        "Put await in front of client.chat.completions.create(…), inside the async def.",
+        "What does `answer` hold: a text, or a call? How many requests has the server seen?",
+        "A coroutine is always true, and str() gives its repr: nothing complains. One word starts "
+        "the call and waits for its result.",
+        "Put `await` in front of `ask(…)`, inside the `async def`.",
     ),
 )
 async def capital_of(trial: Trial) -> str:
-    result = await _text_for(trial, "France")
+    with explaining("03-1", trial), Heartbeat() as beat:
+        result = await _text_for(trial, COUNTRY)
     _expect_requests(trial, 1, "question")
     told = f"{len(result)} characters of text came back"
     if not trial.sees_requests:
         return f"{told}."
+    if held_the_loop(beat, trial.requests[0]):
+        raise NotYet(
+            "The event loop stood still during the request: that is the blocking client, inside an "
+            "`async def`."
+        )
+    if not all(word in result for word in TOLD_OF_IT):
+        call = describe_call(trial.answer, (COUNTRY,))
+        raise NotYet(
+            f"{call} returned {describe(result)}: the server was not asked for that capital."
+        )
     return f"1 request reached the server; {told}."
 
 
@@ -44,41 +69,50 @@ async def capital_of(trial: Trial) -> str:
     ),
 )
 async def summarise(trial: Trial) -> str:
-    summaries = await asyncio.gather(*(_text_for(trial, text) for text in TEXTS))
+    with explaining("03-2", trial):
+        summaries = await asyncio.gather(*(_text_for(trial, text) for text in TEXTS))
     gave_up = summaries.count(GAVE_UP)
     if gave_up:
         raise NotYet(f"{gave_up} of {count(len(TEXTS), 'text')} came back as {GAVE_UP!r}.")
     _expect_requests(trial, len(TEXTS), "text")
-    if not trial.sees_requests:
-        return f"{len(TEXTS)} texts were summarised."
-    if peak_in_flight(trial.requests) < len(TEXTS):
+    if trial.sees_requests and peak_in_flight(trial.requests) < len(TEXTS):
         raise NotYet(
             "The second request arrived only after the first had ended: "
             "the call holds the event loop while it waits."
         )
+    await _expect_a_mistake_to_come_out(trial)
+    if not trial.sees_requests:
+        return f"{len(TEXTS)} texts were summarised."
     return "2 texts, 2 requests, and both were under way at once."
 
 
 async def _text_for(trial: Trial, argument: str) -> str:
     """Return the text that the answer gives for `argument`, once awaited."""
-    result = await trial.run(argument)
+    result = await trial.run_awaited(argument)
     call = describe_call(trial.answer, (argument,))
     if inspect.iscoroutine(result):
         what = describe(result)
         result.close()
         raise NotYet(f"{call} gave {what}. Its body never ran.")
-    if not inspect.iscoroutinefunction(trial.answer):
-        raise NotYet(f"{call} gave its result at once: callers cannot await it. Keep async def.")
     if not isinstance(result, str):
         raise NotYet(
             f"{call} should return the text of the answer; it returned {describe(result)}."
         )
     if "<coroutine object" in result:
-        raise NotYet(f"{call} returned a coroutine's repr as its text: the call never started.")
+        raise NotYet(f"{call} returned {_whose_repr(trial)}")
     if not result.strip():
         raise NotYet(f"{call} returned an empty text.")
     expect_no_printed_form(call, result)
     return result
+
+
+def _whose_repr(trial: Trial) -> str:
+    if trial.sees_requests and trial.requests:
+        return (
+            "a coroutine's repr as its text. The call was awaited, and its result not kept: the "
+            "name still holds the coroutine."
+        )
+    return "a coroutine's repr as its text: the call never started."
 
 
 def _expect_requests(trial: Trial, number: int, thing: str) -> None:
@@ -88,3 +122,65 @@ def _expect_requests(trial: Trial, number: int, thing: str) -> None:
         raise NotYet("What reached the server is no question to a model.")
     if len(trial.requests) != number:
         raise NotYet(f"It takes one request a {thing}: {number} here.")
+
+
+async def _expect_a_mistake_to_come_out(trial: Trial) -> None:
+    """Let each call fail as a mistake in the code does, and see who hears of it."""
+    with _calls_that_fail() as calls:
+        try:
+            result = await trial.run_awaited(TEXTS[0])
+        except NotYet:
+            result = None
+        else:
+            if calls:
+                raise NotYet(
+                    "The summaries come. But then I let the call fail with a TypeError, as a "
+                    f"mistake in the code does: after {_tries(len(calls))} it "
+                    f"returned {describe(result)}. `except Exception` still hides the one "
+                    "sentence that says what is wrong."
+                )
+    if len(calls) > 1:
+        raise NotYet(
+            "The summaries come. But then I let the call fail with a TypeError, as a mistake in "
+            f"the code does, and it was tried {len(calls)} times. Trying again mends no mistake."
+        )
+
+
+_failing: ContextVar[list[None] | None] = ContextVar("_failing", default=None)
+
+
+@contextmanager
+def _calls_that_fail() -> Iterator[list[None]]:
+    """Let the SDK's chat calls fail that this context makes; count them in the list it yields."""
+    calls: list[None] = []
+    create, create_async = Completions.create, AsyncCompletions.create
+
+    def fails() -> bool:
+        if _failing.get() is not calls:  # another task's call
+            return False
+        calls.append(None)
+        return True
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if fails():
+            raise TypeError("a mistake in the code")
+        return create(*arguments, **options)
+
+    async def failing_async(*arguments: Any, **options: Any) -> Any:
+        if fails():
+            raise TypeError("a mistake in the code")
+        return await create_async(*arguments, **options)
+
+    token = _failing.set(calls)
+    try:
+        with (
+            patch.object(Completions, "create", failing),
+            patch.object(AsyncCompletions, "create", failing_async),
+        ):
+            yield calls
+    finally:
+        _failing.reset(token)
+
+
+def _tries(number: int) -> str:
+    return "one try" if number == 1 else f"{number} tries"

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from openai import APIConnectionError
 
 from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.checks.failures import error_in_a_stream, lost_connection, refused
 from helpers.clients import async_client, model
-from helpers.endpoint import endpoint
 
 QUESTIONS = ("Tell me a joke.", "Count to two.", "Write a haiku.", "Why is the sky blue?")
 """Of different lengths, so that they end in an order that is not their own."""
@@ -33,7 +32,7 @@ PROMPTS = (
 )
 """Four short ones, and four that begin when those have ended: the first fails, one is there twice.
 
-That one must be among those that only a second run gets, or the file would hide it.
+Its two calls must be under way together, or the file would hide that it is asked twice.
 """
 
 DIFFERENT = len(set(PROMPTS))
@@ -90,7 +89,7 @@ class _Ask:
                 extra_headers=fault,
             )
             if fault:  # an endpoint that knows no faults has answered
-                raise APIConnectionError(request=httpx2.Request("POST", endpoint().base_url))
+                raise lost_connection()
         except APIConnectionError:
             self.lost += 1
             if self.file:
@@ -116,7 +115,7 @@ class _Ask:
     hints=(
         "gather raises the first error that it meets. What of the three other answers?",
         "gather can hand you the errors in the list, in place of raising one. Or catch the error "
-        "inside each call.",
+        "inside each call. Which class do a lost connection, a 429 and a 503 have in common?",
         "`results = await asyncio.gather(…, return_exceptions=True)`. Raise a result that is an "
         "exception and no `APIError`, and put None for each that is one.",
     ),
@@ -124,9 +123,9 @@ class _Ask:
 async def keeps_what_arrived(trial: Trial) -> str:
     ask = _Ask(UNLUCKY_QUESTION)
     try:
-        answers = await trial.run(ask, list(QUESTIONS))
-    except NotYet:
-        if not ask.lost:  # what failed is the answer's own affair
+        answers = await trial.run_awaited(ask, list(QUESTIONS))
+    except NotYet as verdict:
+        if not ask.lost or verdict.__context__ is None:  # what failed is the answer's own affair
             raise
         others = len(QUESTIONS) - ask.lost
         raise NotYet(
@@ -156,8 +155,31 @@ async def keeps_what_arrived(trial: Trial) -> str:
         )
     if answers != [ask.answers.get(question) for question in QUESTIONS]:
         raise NotYet("The answers do not stand in the order of the questions.")
+    await _expect_every_kind_to_be_kept_out(trial)
     await _expect_a_mistake_to_come_out(trial)
     return f"{len(QUESTIONS)} calls at once, 1 failed; {len(ask.answers)} answers kept, in order."
+
+
+async def _expect_every_kind_to_be_kept_out(trial: Trial) -> None:
+    """A lost connection is one kind of `APIError` among several."""
+    failures = (refused(429), refused(503), error_in_a_stream())
+    fails = dict(zip(QUESTIONS, failures, strict=False))
+    others = "Where a 429, a 503 or an error in a stream ended a call, the page wants None as well"
+
+    async def ask(question: str) -> str:
+        if question in fails:
+            raise fails[question]
+        return "An answer."
+
+    try:
+        answers = await trial.run_awaited(ask, list(QUESTIONS))
+    except NotYet as reason:
+        raise NotYet(f"{others}. But {reason}") from None
+    for answer, failure in zip(answers, failures, strict=False):
+        if answer is not None:
+            raise NotYet(
+                f"{others}. But in place of {type(failure).__name__} stands {describe(answer)}."
+            )
 
 
 async def _expect_a_mistake_to_come_out(trial: Trial) -> None:
@@ -167,7 +189,7 @@ async def _expect_a_mistake_to_come_out(trial: Trial) -> None:
         return "An answer."
 
     try:
-        await trial.run(ask, list(QUESTIONS))
+        await trial.run_awaited(ask, list(QUESTIONS))
     except NotYet:
         return
     raise NotYet(
@@ -182,11 +204,12 @@ async def _expect_a_mistake_to_come_out(trial: Trial) -> None:
         "When is an answer safe? And how does the second run learn what the first has paid for?",
         "Read the file first, if it exists. Each whole line is an answer that you have; half a "
         "line at its end has to go. Then append a line as soon as an answer is there, and flush "
-        "it. What ends the other calls when one fails?",
-        "`*whole, torn = file.read_bytes().split(b'\\n')`, and ask for those of "
+        "it. What becomes of the other calls when one fails: should they go on, and who waits?",
+        "`*whole, torn = file.read_bytes().split(b'\\n')`; `left` is an iterator over those of "
         "`dict.fromkeys(prompts)` that `whole` lacks. In `with file.open('a') as out:` "
-        "`out.truncate(…)` to the whole lines, then a TaskGroup. In each task, inside "
-        "`async with places:`, ask; then `out.write(json.dumps(…) + '\\n')`, `out.flush()`.",
+        "`out.truncate(…)` to the whole lines, then gather four workers with "
+        "`return_exceptions=True`. Each: `for prompt in left:` ask, "
+        "`out.write(json.dumps(…) + '\\n')`, `out.flush()`. At the end raise what one raised.",
     ),
 )
 async def pays_for_nothing_twice(trial: Trial) -> str:
@@ -198,7 +221,7 @@ async def pays_for_nothing_twice(trial: Trial) -> str:
         torn = _tear(file) if kept else None
         second = _Ask(None)
         try:
-            await trial.run(second, list(PROMPTS), file)
+            await trial.run_awaited(second, list(PROMPTS), file)
         except NotYet as reason:
             cut = "I cut the file's last line in half. Then " if torn else ""
             raise NotYet(f"{cut}{reason}") from None
@@ -228,12 +251,13 @@ async def _break_off(trial: Trial, ask: _Ask, file: Path) -> None:
     """Run the answer while a call fails; expect the failure to be told, and nothing to be lost."""
     told = False
     try:
-        await trial.run(ask, list(PROMPTS), file)
-    except NotYet:
-        if not ask.lost:  # what failed is the answer's own affair
+        await trial.run_awaited(ask, list(PROMPTS), file)
+    except NotYet as verdict:
+        if not ask.lost or verdict.__context__ is None:  # what failed is the answer's own affair
             raise
         told = True
     left = ask.under_way
+    cut_off = ask.calls.total() - ask.lost - ask.paid.total() - left
     if not ask.lost:
         raise NotYet(f"It ended and had asked for {len(ask.calls)} of {DIFFERENT} prompts.")
     if ask.safe < ask.had:
@@ -253,6 +277,11 @@ async def _break_off(trial: Trial, ask: _Ask, file: Path) -> None:
         raise NotYet(
             f"The run had failed, and {left} of its calls went on. Start it again "
             f"now, and they are paid for twice."
+        )
+    if cut_off:
+        raise NotYet(
+            f"When one call failed, {count(cut_off, 'call')} under way "
+            f"ended with it: the server had begun to write, and nobody gets those answers."
         )
 
 
@@ -285,7 +314,7 @@ def _rows(file: Path) -> list[dict[str, Any]]:
 
 def _expect_rows(rows: list[dict[str, Any]], answers: dict[str, str]) -> None:
     lines = Counter(str(row["prompt"]) for row in rows)
-    missing = [prompt for prompt in PROMPTS if not lines[prompt]]
+    missing = [prompt for prompt in dict.fromkeys(PROMPTS) if not lines[prompt]]
     if missing:
         raise NotYet(f"After both runs the file lacks {count(len(missing), 'prompt')}.")
     twice = [prompt for prompt, number in lines.items() if number > 1]

@@ -2,17 +2,17 @@
 
 import asyncio
 import inspect
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import httpx2
-from openai import APIConnectionError
+from openai import APIStatusError
 
 from helpers import observe
 from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.checks.failures import lost_connection, refused
 from helpers.clients import async_client, model
-from helpers.endpoint import endpoint
 
 TEXTS = (
     "The semaphore has three places. A fourth task waits until one of the three is done.",
@@ -35,7 +35,7 @@ PAID = 3
     ),
 )
 async def every_floor_awaits(trial: Trial) -> str:
-    headings = _items(await trial.run(list(TEXTS)), "digest", "headings")
+    headings = _items(await trial.run_awaited(list(TEXTS)), "digest", "headings")
     for heading in headings:
         if inspect.iscoroutine(heading):
             heading.close()
@@ -108,6 +108,10 @@ UNLUCKY = 3
 AT_ONCE = 3
 TRIES = 3
 
+WAIT = 0.05
+"""Seconds that make a wait before a new try: more than the loop takes to come round to it, and
+less than anybody would write."""
+
 MOST_TRIES = 2 * TRIES
 """After so many a failing part answers: an answer that would go on for ever comes to its end."""
 
@@ -121,14 +125,17 @@ BRIEF = 16
         "What is repeated here: the part that failed, or everything?",
         "Write an inner `async def one(part)` that takes a place of a semaphore and holds the "
         "tries for its part. A `TaskGroup` runs `one` for all parts: it leaves none under way.",
-        "Inside `async with places:` go through the tries in a `for`; `return await "
-        "summarise(part)` under a `try`; on `APIError`, and on nothing else, keep the error and go "
-        "on. When no try is left, return the error.",
+        "Inside `async with places:` go through `for wait in (0.1, 0.2, 0):`; `return await "
+        "summarise(part)` under a `try`; on `(APIConnectionError, RateLimitError, "
+        "InternalServerError)`, and on nothing else, keep the error; then sleep so long. When no "
+        "try is left, return the error.",
     ),
 )
 async def only_what_failed_is_asked_again(trial: Trial) -> str:
     tries: Counter[str] = Counter()
     answers: dict[str, str] = {}
+    failed: list[float] = []
+    waited: list[float] = []
     under_way = most_under_way = 0
 
     async def summarise(part: str) -> str:
@@ -139,9 +146,13 @@ async def only_what_failed_is_asked_again(trial: Trial) -> str:
         under_way += 1
         most_under_way = max(most_under_way, under_way)
         try:
-            if part == PARTS[UNLUCKY] and tries[part] < TRIES:
-                raise await _lost_connection()
-            answer = await async_client().chat.completions.create(
+            if part == PARTS[UNLUCKY]:
+                waited.extend(time.monotonic() - before for before in failed[-1:])
+                if tries[part] < TRIES:
+                    await asyncio.sleep(0)  # as any call, it lets others run first
+                    failed.append(time.monotonic())
+                    raise lost_connection()
+            answer = await client.chat.completions.create(
                 model=model(),
                 messages=[{"role": "user", "content": part}],
                 max_completion_tokens=BRIEF,
@@ -151,11 +162,12 @@ async def only_what_failed_is_asked_again(trial: Trial) -> str:
         answers[part] = f"{part} {answer.choices[0].message.content}"
         return answers[part]
 
+    client = async_client().with_options(max_retries=0)  # as the lesson says of `summarise`
     try:
-        returned = await trial.run(list(PARTS), summarise)
-    except NotYet:
+        returned = await trial.run_awaited(list(PARTS), summarise)
+    except NotYet as verdict:
         tried = tries[PARTS[UNLUCKY]]
-        if not 0 < tried < TRIES:
+        if not 0 < tried < TRIES or verdict.__context__ is None:
             raise
         raise NotYet(
             f"Part {UNLUCKY + 1} was tried {count(tried, 'time')}, and patiently gave up; it "
@@ -178,6 +190,11 @@ async def only_what_failed_is_asked_again(trial: Trial) -> str:
     _in_order(result, answers)
     if most_under_way == 1:
         raise NotYet(f"The parts came one after another; {AT_ONCE} may be under way at once.")
+    if min(waited) < WAIT:
+        raise NotYet(
+            f"Part {UNLUCKY + 1} failed, and was asked for again at once. A server that is down, "
+            f"or full, is so a moment later too: wait a little before a new try."
+        )
     await _gives_up(trial)
     await _mends_no_mistake(trial)
     await _ends_when_cancelled(trial)
@@ -203,20 +220,30 @@ LONGER = 0.2
 
 async def _gives_up(trial: Trial) -> None:
     """A part that never answers must not be asked for ever, nor be lost in silence."""
-    tries = await _tries_of_a_part_that_fails(trial, await _lost_connection())
-    if tries != TRIES:
-        more = f"{count(tries, 'time')}{' and more' if tries > MOST_TRIES else ''}"
-        raise NotYet(f"A part that always fails was tried {more}; it should be {TRIES} times.")
+    for error in (lost_connection(), refused(429), refused(503)):
+        tries = await _tries_of_a_part_that_fails(trial, error)
+        if tries != TRIES:
+            more = f"{count(tries, 'time')}{' and more' if tries > MOST_TRIES else ''}"
+            raise NotYet(
+                f"A part that fails each time with {_named(error)} was tried {more}; it should be "
+                f"{TRIES} times."
+            )
 
 
 async def _mends_no_mistake(trial: Trial) -> None:
-    """No second try mends an error that is none of the API's."""
-    tries = await _tries_of_a_part_that_fails(trial, ValueError("no such part"))
-    if tries != 1:
-        raise NotYet(
-            "A part raised a ValueError, which no second try mends, and was tried again. "
-            "Catch APIError alone."
-        )
+    """No second try mends a request that is wrong, nor an error that is none of the API's."""
+    for error in (refused(400), refused(401), refused(404), ValueError("no such part")):
+        if await _tries_of_a_part_that_fails(trial, error) != 1:
+            raise NotYet(
+                f"A part raised {_named(error)}, which no second try mends, and was tried again. "
+                f"Catch only what may pass: a lost connection, a timeout, 429, 5xx."
+            )
+
+
+def _named(error: Exception) -> str:
+    """Return the error's name, with its status if it has one."""
+    status = f" ({error.status_code})" if isinstance(error, APIStatusError) else ""
+    return f"{type(error).__name__}{status}"
 
 
 async def _tries_of_a_part_that_fails(trial: Trial, error: Exception) -> int:
@@ -244,7 +271,7 @@ async def _tries_of_a_part_that_fails(trial: Trial, error: Exception) -> int:
 
     result = None
     try:
-        result = await trial.run(list(PARTS[:AT_ONCE]), summarise)
+        result = await trial.run_awaited(list(PARTS[:AT_ONCE]), summarise)
     except NotYet as verdict:  # that it raises is as it should be
         _is_the_error(verdict.__context__, error)
     await asyncio.sleep(0)  # calls that were cancelled end in this turn
@@ -282,8 +309,6 @@ def _shows_the_error(result: list[object], error: str) -> None:
 
 async def _ends_when_cancelled(trial: Trial) -> None:
     """Whoever stops the run must not find that it takes this for one more failure."""
-    if not inspect.iscoroutinefunction(trial.answer):  # a thread, which nobody can cancel
-        return
     tries: Counter[str] = Counter()
     begun = asyncio.Event()
 
@@ -294,14 +319,14 @@ async def _ends_when_cancelled(trial: Trial) -> None:
             await asyncio.sleep(LONGER)
         return part
 
-    run = asyncio.create_task(trial.run(list(PARTS[:AT_ONCE]), summarise))
+    run = asyncio.create_task(trial.run_awaited(list(PARTS[:AT_ONCE]), summarise))
     await begun.wait()
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
     if not run.cancelled() or max(tries.values()) > 1:
         raise NotYet(
             "patiently was cancelled and did not end as cancelled: something in it caught the "
-            "CancelledError. Catch APIError alone."
+            "CancelledError. Catch errors of the API alone."
         )
 
 
@@ -309,8 +334,3 @@ def _items(returned: object, function: str, things: str) -> list[Any]:
     if isinstance(returned, str | bytes) or not isinstance(returned, Sequence):
         raise NotYet(f"{function} should return a list of {things}; not {describe(returned)}.")
     return list(returned)
-
-
-async def _lost_connection() -> APIConnectionError:
-    await asyncio.sleep(0)  # as any call, it lets others run first
-    return APIConnectionError(request=httpx2.Request("POST", endpoint().base_url))
