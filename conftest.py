@@ -3,10 +3,6 @@
 import os
 from pathlib import Path
 
-import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
-
 PACE = "0.1"
 """A tenth of the pace for people: a streamed answer takes some 0.15 s, so a notebook costs a few
 seconds, while waits stay long enough to tell what waited for what."""
@@ -22,18 +18,3 @@ def pytest_configure() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-
-
-class _Shares(LoadFileScheduling):
-    """A file is one worker's, for its server and its kernel; a lesson's *Run All* stands alone.
-
-    Those are the longest tests, and together they would keep one worker long after the other's end.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid if "test_run_all_shows" in nodeid else super()._split_scope(nodeid)
-
-
-@pytest.hookimpl(optionalhook=True)  # the slow extras run without xdist
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
-    return _Shares(config, log)

@@ -20,7 +20,8 @@ METADATA = {
 
 CELL_METADATA = ("tags", "jupyter")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PICTURES = ("image/png", "image/jpeg")
+DRAWN = re.compile(r'src="data:image/png;base64,([^"]*)"')
+"""A picture in an HTML output, which has its alternative text beside it."""
 
 
 def paths() -> list[Path]:
@@ -78,14 +79,14 @@ def _output(output: NotebookNode, number: int) -> NotebookNode:
         output.traceback = [_without_folders(line) for line in output.traceback]
     elif output.output_type == "stream":
         output.text = _without_folders(output.text)
-    if "metadata" in output:  # a picture at twice the pixels says there how large it is shown
-        sizes = {kind: output.metadata[kind] for kind in PICTURES if kind in output.metadata}
-        output.metadata = nbformat.from_dict(sizes)
+    if "metadata" in output:
+        output.metadata = nbformat.from_dict({})
     return output
 
 
 def _is_dead(output: NotebookNode) -> bool:
-    return WIDGET in output.get("data", {})
+    """Whether an output is a live widget, or what is left where one was."""
+    return WIDGET in output.get("data", {}) or output.get("data") == {}
 
 
 def _without_folders(line: str) -> str:
@@ -107,7 +108,4 @@ def _compared(output: NotebookNode) -> dict[str, object]:
     if output.output_type == "error":
         traceback = sanitised("\n".join(output.traceback))  # it quotes the source, which may change
         return {"ename": output.ename, "evalue": sanitised(output.evalue), "traceback": traceback}
-    return {
-        kind: None if kind in PICTURES else sanitised(str(value))
-        for kind, value in output.data.items()
-    }
+    return {kind: sanitised(str(value)) for kind, value in output.data.items()}

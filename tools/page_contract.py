@@ -4,11 +4,10 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from nbformat import NotebookNode
 
-from helpers.checks import BELOW_A_SOLUTION
+from helpers.checks.shipped import HEADING
 from tools import notebooks
 
 MOST_LINES = 20
@@ -35,6 +34,8 @@ NOT_TESTED = re.compile(r"\b(?:NBVAL|PYTEST_VALIDATE)_\w+|^nbval-.*", re.MULTILI
 CULPRIT = re.compile(r"^-+> ?\d+ (.*)$", re.MULTILINE)
 """The line that a traceback points at."""
 
+DESCRIBED = re.compile(r'<img alt="[^"]')
+"""Jupyter shows an output of a type such as image/png without alternative text."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 UNLOVED = re.compile(r"\b(simply|just|obviously)\b", re.IGNORECASE)
@@ -112,9 +113,13 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
                 if found:
                     yield f"Cell {cell.id}: its output shows a {what}: {found.group()!r}."
         for output in cell.outputs:
-            picture = output.get("data", {}).get("image/png")
-            if picture is not None and not _is_png(picture):
+            data = output.get("data", {})
+            pictures = notebooks.DRAWN.findall(str(data.get("text/html", "")))
+            if not all(map(_is_png, pictures)):
                 yield f"Cell {cell.id}: its picture is no PNG."
+            described = len(DESCRIBED.findall(str(data.get("text/html", ""))))
+            if described < len(pictures) or any(kind.startswith("image/") for kind in data):
+                yield f"Cell {cell.id}: its picture has no alternative text."
 
 
 def _is_png(picture: str) -> bool:
@@ -131,9 +136,8 @@ def _texts(cell: NotebookNode) -> Iterator[str]:
         elif output.output_type == "error":
             yield from [*output.traceback, output.evalue]
         else:
-            for kind, value in output.data.items():
-                if kind not in notebooks.PICTURES:
-                    yield str(value)
+            for value in output.data.values():
+                yield notebooks.DRAWN.sub("", str(value))
 
 
 def shown(cell: NotebookNode) -> str:
@@ -174,9 +178,9 @@ def _exercises(notebook: NotebookNode) -> Iterator[str]:
     """Each exercise: a starter, a check that turns it down, a folded solution, the check again."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     verdicts: dict[str, list[str]] = {}
-    for before, cell in pairwise(code):
-        if "solution" in tags(before) and not cell.id.endswith(BELOW_A_SOLUTION):
-            yield f"Cell {cell.id}: below a solution, so its id must end in {BELOW_A_SOLUTION}."
+    for cell in code:
+        if "solution" in tags(cell) and cell.source.split("\n")[0] != HEADING:
+            yield f"Cell {cell.id}: its first line is not {HEADING!r}, so a run of it would count."
     for cell in code:
         asked = re.search(r"await check\(\"(\d\d-\d)\"", cell.source)
         if asked and "check" not in tags(cell):
