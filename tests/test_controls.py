@@ -1,14 +1,16 @@
 """A notebook can limit the mock server, for as long as a block lasts."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import httpx2
 import pytest
 from openai import InternalServerError, RateLimitError
 
-from helpers import blocking_client, model, server_limits
+from helpers import blocking_client, last_request, model, server_limits
+from helpers.controls import next_request_meets
 from helpers.endpoint import Endpoint
+from helpers.observe import SETTLE, journal
 
 
 def ask(_: int = 0) -> str:
@@ -28,17 +30,16 @@ def test_requests_above_the_limit_are_refused_inside_the_block_and_only_there() 
 
 
 def test_requests_above_max_concurrent_queue_at_the_server() -> None:
-    def seconds_for_four() -> float:
-        start = time.monotonic()
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(ask, range(4)))
-        return time.monotonic() - start
-
-    alone = time.monotonic()
     ask()
-    alone = time.monotonic() - alone
-    with server_limits(max_concurrent=1):
-        assert seconds_for_four() > 2 * alone
+    last = last_request().id
+    with server_limits(max_concurrent=1), ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    four = sorted(journal(last, SETTLE).requests, key=lambda request: request.started or 0)
+    assert [request.outcome for request in four] == ["finished"] * 4
+    for one, after in pairwise(four):
+        assert one.ended is not None
+        assert after.started is not None
+        assert one.ended <= after.started
 
 
 def test_requests_above_max_queue_are_refused() -> None:
@@ -69,3 +70,21 @@ def test_on_another_endpoint_it_says_so_and_changes_nothing(
     with server_limits(max_concurrent=1):
         pass
     assert "sets its own limits" in capsys.readouterr().out
+
+
+def test_the_next_request_meets_a_fault_and_the_one_after_does_not() -> None:
+    with next_request_meets("503"):
+        with pytest.raises(InternalServerError):
+            ask()
+        assert ask() == "length"
+
+
+def test_a_fault_that_no_request_met_is_forgotten() -> None:
+    with next_request_meets("503"):
+        pass
+    assert ask() == "length"
+
+
+def test_a_fault_that_is_none_is_refused_by_the_server() -> None:
+    with pytest.raises(httpx2.HTTPStatusError), next_request_meets("nonsense"):
+        pass

@@ -26,15 +26,26 @@ def declared(*extras: str) -> dict[str, Requirement]:
 
 def test_the_packages_that_the_course_is_about_are_direct_dependencies() -> None:
     assert {"jupyterlab", "openai", "nest-asyncio", "ipywidgets"} <= declared().keys()
-    assert {"nbval", "pytest"} <= declared("test").keys()
+    assert {"nbval", "pytest"} <= declared("tools", "test").keys()
 
 
 def test_the_conda_environment_names_python_pip_and_this_package_only() -> None:
     text = (ROOT / "environment.yml").read_text("utf-8")
     entries = re.findall(r"^ +- (.+)$", text, re.MULTILINE)
     python = f"python{PROJECT['requires-python']}"
-    assert entries == ["conda-forge", python, "pip", "pip:", "-e ."]
+    assert entries == ["conda-forge", python, "pip", "pip:", "-e .[web,tools]"]
     assert re.search(r"^name: awaited$", text, re.MULTILINE)
+
+
+def test_every_way_of_setting_up_installs_what_single_lessons_need() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert "fastapi" in declared("web")
+    assert {"mypy", "pytest", "ruff"} <= declared("tools").keys()
+    for target in ("lab", "dev"):
+        (recipe,) = re.findall(rf"^\$\(VENV\)/{target}\.done:.*\n((?:\t.*\n)+)", makefile, re.M)
+        assert re.search(r"-e '\.\[web,tools\b", recipe), target
+    for name in ("environment.yml", "README.md"):
+        assert re.search(r"-e \"?\.\[web,tools\]", (ROOT / name).read_text("utf-8")), name
 
 
 def test_every_pin_is_exact_and_names_no_place() -> None:
@@ -55,7 +66,7 @@ def test_the_readme_shows_the_three_ways_to_set_up() -> None:
     assert "make lab" in README
     assert "conda env create -f environment.yml" in README
     assert "conda activate awaited" in README
-    assert "pip install -c constraints.txt -e ." in README
+    assert 'pip install -c constraints.txt -e ".[web,tools]"' in README
     assert "make test" in README
 
 

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from helpers import clients, endpoint, observe
+from helpers.endpoint import proxies
 
 KERNEL = """
 from helpers.endpoint import endpoint
@@ -177,7 +178,7 @@ def test_a_proxy_set_for_the_outside_does_not_get_loopback_requests(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "intranet.example")
-    endpoint._keep_loopback_off_the_proxy()
+    proxies.keep_loopback_off_the_proxy()
     with clients.blocking_client(max_retries=0) as client:
         assert list(client.models.list())
     assert os.environ["NO_PROXY"] == "intranet.example,127.0.0.1"

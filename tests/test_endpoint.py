@@ -1,17 +1,16 @@
 """The endpoint: where it is read from, and what a wrong value says."""
 
-import http.server
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers import clients
-from helpers.endpoint import EndpointError, _Settings, endpoint, show_endpoint
+from helpers.endpoint import EndpointError, endpoint, show_endpoint
+from helpers.endpoint.settings import Settings
+from tests.odd_servers import MODELS, NOTHING_HERE, Said, answering, at
 
 KEY = "sk-a-key-that-must-not-show"
 
@@ -36,26 +35,6 @@ def guarded_server() -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1]
         process.terminate()
-
-
-@contextmanager
-def answering(status: int, body: bytes, below: str = "/") -> Iterator[str]:
-    """A server that answers every request below a path alike, others with a 404; its address."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path.startswith(below) else 404)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def set_to(monkeypatch: pytest.MonkeyPatch, url: str, key: str = "", model: str = "") -> None:
@@ -212,8 +191,8 @@ def test_a_key_in_place_of_the_address_is_not_shown(
 
 
 def test_the_advice_to_add_v1_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(200, b'{"data": [{"id": "a"}]}', below="/v1/") as address:
-        said = refused(monkeypatch, address.replace("http://", "http://ann:secret@"))
+    with answering(at("/v1/", Said(body=MODELS))) as server:
+        said = refused(monkeypatch, server.address.replace("http://", "http://ann:secret@"))
     assert "Set OPENAI_BASE_URL=http://…@127.0.0.1:" in said
     assert said.endswith("/v1.")
     assert "secret" not in said
@@ -237,9 +216,14 @@ def test_an_address_copied_with_its_route_is_told_the_shorter_one(
 
 
 def test_without_a_list_of_models_one_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(404, b"") as address:
-        assert "has no list of models at /v1/models" in refused(monkeypatch, f"{address}/v1")
-        set_to(monkeypatch, f"{address}/v1", "", "mine")
+    def answer(method: str, path: str) -> Said:
+        wants = Said(400, {"error": {"message": "messages is required"}})
+        return wants if (method, path) == ("POST", "/v1/chat/completions") else NOTHING_HERE
+
+    with answering(answer) as server:
+        said = refused(monkeypatch, f"{server.address}/v1")
+        assert "has no list of models at /v1/models. Set OPENAI_MODEL" in said
+        set_to(monkeypatch, f"{server.address}/v1", "", "mine")
         place = endpoint()
         assert (place.model, place.keeps_journal) == ("mine", False)
 
@@ -261,8 +245,8 @@ def test_a_key_with_more_around_it_is_told_so_and_not_shown(
 
 
 def test_a_key_that_is_forbidden_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(403, b"{}") as address:
-        assert "refused the key (HTTP 403)" in refused(monkeypatch, f"{address}/v1", KEY)
+    with answering(lambda *_: Said(403, {})) as server:
+        assert "refused the key (HTTP 403" in refused(monkeypatch, f"{server.address}/v1", KEY)
 
 
 PROXIES = {
@@ -289,22 +273,6 @@ def test_a_proxy_or_certificate_that_cannot_be_used_is_told_so_and_no_key_shown(
                 assert KEY not in repr(step.frame.f_locals)
 
 
-def test_a_proxy_that_refuses_is_named_without_its_password(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "")
-    assert "proxy" not in refused(monkeypatch, "http://127.0.0.1:9/v1")
-    monkeypatch.setenv("HTTP_PROXY", "http://ann:secret@127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", "http://ann:secret@127.0.0.1:9")
-    said = refused(monkeypatch, "http://llm.invalid/v1")
-    assert "through the proxy http://…@127.0.0.1:9; NO_PROXY lists" in said
-    assert "secret" not in said
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "llm.invalid")
-    assert "proxy" not in refused(monkeypatch, "http://llm.invalid/v1")
-
-
 def test_a_model_that_is_not_listed_is_used_and_told(
     monkeypatch: pytest.MonkeyPatch, guarded_server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,7 +285,7 @@ def test_a_model_that_is_not_listed_is_used_and_told(
 
 
 def test_settings_show_no_key() -> None:
-    assert KEY not in repr(_Settings("http://localhost/v1", KEY, "", "the environment"))
+    assert KEY not in repr(Settings("http://localhost/v1", KEY, "", "the environment"))
 
 
 def test_a_wrong_option_stays_a_type_error() -> None:
@@ -352,49 +320,18 @@ def test_a_dotenv_file_with_a_mark_in_front_is_read(
     assert endpoint().base_url == guarded_server
 
 
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [(200, b"<html>hello</html>"), (200, b"[]"), (200, b'{"data": 3}'), (500, b"oh"), (404, b"")],
-)
-def test_a_server_of_another_kind_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
-) -> None:
-    with answering(status, body) as address:
-        assert "/v1" in refused(monkeypatch, address)
-
-
 def test_an_endpoint_that_lists_no_models_needs_one_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(200, b'{"object": "list", "data": []}') as address:
-        assert "Set OPENAI_MODEL" in refused(monkeypatch, f"{address}/v1")
-        set_to(monkeypatch, f"{address}/v1", "", "mine")
+    with answering(lambda *_: Said(body={"object": "list", "data": []})) as server:
+        assert "or set OPENAI_MODEL" in refused(monkeypatch, f"{server.address}/v1")
+        set_to(monkeypatch, f"{server.address}/v1", "", "mine")
         assert endpoint().model == "mine"
 
 
-def test_an_endpoint_is_asked_only_once(
-    monkeypatch: pytest.MonkeyPatch, count_calls: Callable[[str], list[object]]
-) -> None:
-    with answering(200, b'{"data": [{"id": "a"}]}') as address:
-        set_to(monkeypatch, f"{address}/v1")
-        asked = count_calls("helpers.endpoint._get_models")
-        assert [endpoint().model, clients.model()] == ["a", "a"]
-        assert len(asked) == 1
-
-
-@pytest.fixture
-def count_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[object]]:
-    def watch(name: str) -> list[object]:
-        module, _, attribute = name.rpartition(".")
-        real = getattr(sys.modules[module], attribute)
-        calls: list[object] = []
-
-        def counted(*arguments: object) -> object:
-            calls.append(arguments)
-            return real(*arguments)
-
-        monkeypatch.setattr(name, counted)
-        return calls
-
-    return watch
+def test_an_endpoint_is_asked_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(lambda *_: Said(body=MODELS)) as server:
+        set_to(monkeypatch, f"{server.address}/v1")
+        assert [endpoint().model, clients.model()] == ["some-model", "some-model"]
+        assert server.asked == ["GET /v1/models"]
 
 
 # --- what a notebook shows of it ---

@@ -1,8 +1,11 @@
 """The environment: what is too old or missing is said in a sentence, with the way to repair it."""
 
+import re
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+from jupyter_server.serverapp import ServerApp
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -10,6 +13,7 @@ from helpers import check_environment, environment
 from helpers.environment import Environment, examine
 
 PYTHON = SpecifierSet(">=3.11")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def with_openai(needed: str) -> Environment:
@@ -59,8 +63,28 @@ def test_packages_for_other_systems_and_for_developers_are_not_asked_for() -> No
     assert examine("3.11.7", PYTHON, [Requirement(line) for line in declared]).good
 
 
+def test_the_web_framework_of_a_lesson_is_asked_for() -> None:
+    found = examine("3.11.7", PYTHON, [Requirement('no-such-web>=1; extra == "web"')])
+    assert "no-such-web is not installed; the course needs 1 or newer." in repr(found)
+    assert '-e "..[web,tools]"' in found.repair
+
+
 def test_a_course_that_is_not_installed_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "COURSE", "no-such-course")
     found = check_environment()
     assert not found.good
     assert "The course itself is not installed" in repr(found)
+
+
+def test_jupyterlab_opens_the_first_lesson_with_the_guide_and_the_readme_in_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    told = [(ROOT / name).read_text("utf-8") for name in ("README.md", "Makefile")]
+    commands = re.findall(r"jupyter lab (.*\.ipynb)", "\n".join(told))
+    assert len(commands) == 3
+    for options in commands:
+        app = ServerApp()
+        app.parse_command_line(options.split())
+        assert Path(app.root_dir).resolve() == ROOT
+        assert app.extra_args == ["notebooks/00_start_here.ipynb"]

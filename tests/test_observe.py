@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionUserMessageParam
 
 from helpers import async_client, blocking_client, journal, last_request, model, requests_seen
 from helpers.endpoint import CLIENT_TAG
-from helpers.mock_server.journal import MAX_CLIENTS, Journal
+from helpers.mock_server.control.journal import MAX_CLIENTS, Journal
 from helpers.observe import NO_JOURNAL, Request, peak_in_flight
 from tests.server.inside import Inside
 

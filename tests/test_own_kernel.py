@@ -29,6 +29,8 @@ def test_awaited_cells_all_run_in_order_when_queued_at_once() -> None:
     assert run.afterwards
 
 
+# Slow, as lesson 06 shows the three at each of its runs.
+@pytest.mark.slow
 def test_a_nested_run_drops_the_cells_queued_behind_it() -> None:
     run = asyncio.run(run_all(APPLY, NESTED, "print('second')", "print('third')"))
     assert states(run) == ["ran", "ran", "never started", "never started"]
@@ -37,11 +39,13 @@ def test_a_nested_run_drops_the_cells_queued_behind_it() -> None:
     assert run.afterwards
 
 
+@pytest.mark.slow
 def test_one_by_one_the_same_cells_all_run() -> None:
     run = asyncio.run(run_each(APPLY, NESTED, "print('second')", "print('third')"))
     assert states(run) == ["ran"] * 4
 
 
+@pytest.mark.slow
 def test_a_timeout_around_a_nested_run_leaves_its_cell_without_an_end() -> None:
     run = asyncio.run(run_each(APPLY, LATE, "print('third')"))
     # From 3.13 on the end of the limit takes its own cancellation back; it is as little heard.

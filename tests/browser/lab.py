@@ -16,6 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tools import notebooks
+
 if TYPE_CHECKING:  # playwright comes with the extra `browser` alone
     from playwright.sync_api import Page
 
@@ -23,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 READY_SECONDS = 120
 """JupyterLab answers after 2 to 4 s on two idle cores; at a load of ten it took a minute."""
+
+ENDING_SECONDS = 30
+"""It ends within 2 s, or never: its end may wait for a socket to a kernel that is gone."""
 
 RUN_SECONDS = 300
 """A lesson's cells take a few seconds at the tests' pace, forty at a reader's."""
@@ -88,7 +96,26 @@ def running_lab(folder: Path, scratch: Path) -> Iterator[Lab]:
             _wait_until_it_answers(lab, process, log)
             yield lab
         finally:
-            process.terminate()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let JupyterLab end its kernels and itself."""
+    assert process.stdin is not None
+    process.stdin.close()  # it knows by that; a signal beside it would begin a second ending
+    try:
+        process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def written(folder: Path, *sources: str) -> Path:
+    """Write a notebook with these code cells into a new `folder`; return its path."""
+    folder.mkdir()
+    cells = [new_code_cell(source) for source in sources]
+    path = folder / "small.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata=notebooks.METADATA), path)
+    return path
 
 
 def copied(notebook: Path, folder: Path) -> str:
@@ -199,6 +226,17 @@ def open_notebook(page: "Page", lab: Lab, name: str, pictures: Path) -> OpenNote
         raise
     page.evaluate("jupyterapp.shell.collapseLeft()")  # the width of a reader's window
     return OpenNotebook(page, pictures)
+
+
+def start_all(page: "Page") -> None:
+    """Run all cells without waiting for their end."""
+    page.evaluate(
+        """() => {
+            window.allRan = false;
+            jupyterapp.commands.execute('notebook:run-all-cells')
+                .finally(() => { window.allRan = true; });
+        }"""
+    )
 
 
 def _free_port() -> int:

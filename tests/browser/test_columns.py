@@ -5,12 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.lab import KERNEL_IDLE, OpenNotebook
-from tools import notebooks
+from tests.browser.lab import KERNEL_IDLE, OpenNotebook, start_all, written
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -52,25 +49,9 @@ def notebook(
 ) -> Callable[..., OpenNotebook]:
     def opened(*sources: str, pace: str = "2") -> OpenNotebook:
         monkeypatch.setenv("MOCK_PACE", pace)
-        folder = tmp_path / "mine"
-        folder.mkdir()
-        cells = [new_code_cell(source) for source in (SET_UP, *sources)]
-        path = folder / "columns.ipynb"
-        nbformat.write(new_notebook(cells=cells, metadata=notebooks.METADATA), path)
-        return in_jupyterlab(path)
+        return in_jupyterlab(written(tmp_path / "mine", SET_UP, *sources))
 
     return opened
-
-
-def start_all(page: "Page") -> None:
-    """Run all cells without waiting for their end."""
-    page.evaluate(
-        """() => {
-            window.allRan = false;
-            jupyterapp.commands.execute('notebook:run-all-cells')
-                .finally(() => { window.allRan = true; });
-        }"""
-    )
 
 
 def wait_until_all_ran(page: "Page") -> None:
@@ -112,6 +93,27 @@ def test_both_columns_grow_while_they_run_and_leave_a_table(
     second = page.locator(".jp-RenderedHTML td").all_text_contents()[1]
     assert second.endswith("what is left is red.")
     opened.photograph("columns-still", ".jp-RenderedHTML table")
+
+
+def test_a_saved_notebook_shows_no_dead_widget_when_it_is_opened_again(
+    notebook: Callable[..., OpenNotebook],
+) -> None:
+    opened = notebook("await side_by_side(question, first=ask_async, second=ask_async)\ntimeline()")
+    page = opened.page
+    opened.run_all()
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    saved = "!jupyterapp.shell.currentWidget?.context?.model?.dirty"
+    page.wait_for_function(f"() => {saved}")
+    page.reload()
+    page.wait_for_function(
+        f"() => window.jupyterapp?.shell.currentWidget?.context?.isReady && {KERNEL_IDLE}"
+    )
+    page.wait_for_selector(".jp-RenderedHTML table")
+    shown = page.locator(".jp-OutputArea-output").all_text_contents()
+    assert not [text for text in shown if "widget" in text.lower()]
+    (figure,) = page.locator(".jp-RenderedHTML img").all()
+    assert figure.get_attribute("alt").startswith("Timeline of 2 requests.")  # type: ignore[union-attr]
+    opened.photograph_whole("columns-reloaded")
 
 
 def test_a_blocking_column_grows_while_the_other_stands_still(
@@ -156,7 +158,7 @@ def test_stop_cancels_the_columns_and_the_server_sees_the_hang_up(
     assert not any(cell.endswith("what is left is red.") for cell in stopped)
     printed = page.locator(".jp-RenderedText[data-mime-type*=stdout]").all_text_contents()
     assert printed == ["['abandoned', 'abandoned']\n"]
-    opened.photograph("timeline-abandoned", ".jp-RenderedImage")
+    opened.photograph("timeline-abandoned", ".jp-RenderedHTML img")
 
 
 def test_a_model_s_text_is_shown_and_never_obeyed(notebook: Callable[..., OpenNotebook]) -> None:

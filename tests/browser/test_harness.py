@@ -7,12 +7,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.lab import OpenNotebook
-from tools import notebooks
+from tests.browser.lab import OpenNotebook, written
 
 pytestmark = pytest.mark.browser
 
@@ -27,14 +24,6 @@ for word in ("one", "two", "three"):
     await asyncio.sleep(0.05)
     line.value = f"<b>{word}</b>"
 """
-
-
-def written(folder: Path, *sources: str) -> Path:
-    folder.mkdir()
-    path = folder / "small.ipynb"
-    cells = [new_code_cell(source) for source in sources]
-    nbformat.write(new_notebook(cells=cells, metadata=notebooks.METADATA), path)
-    return path
 
 
 def test_a_widget_that_changes_during_an_await_shows_its_last_value(

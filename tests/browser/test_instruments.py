@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.lab import OpenNotebook
-from tools import notebooks
+from tests.browser.lab import OpenNotebook, written
 
 pytestmark = pytest.mark.browser
 
@@ -41,21 +38,16 @@ timeline(one_by_one=one_by_one, together=together)""",
 def test_card_figure_and_table_fit_wide_and_narrow_pages(
     in_jupyterlab: Callable[[Path], OpenNotebook], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    cells = [new_code_cell(source) for source in CELLS]
-    path = folder / "instruments.ipynb"
-    nbformat.write(new_notebook(cells=cells, metadata=notebooks.METADATA), path)
-    opened = in_jupyterlab(path)
+    opened = in_jupyterlab(written(tmp_path / "mine", *CELLS))
     opened.run_all()
     page = opened.page
-    (image,) = page.locator(".jp-RenderedImage img").all()
+    (image,) = page.locator(".jp-RenderedHTML img").all()
     assert image.bounding_box()["width"] == 690, "as wide as it was laid out, at twice the pixels"  # type: ignore[index]
     for name, width in (("wide", 1400), ("narrow", 520)):
         page.set_viewport_size({"width": width, "height": 1000})
         for thing, selector in (
             ("card", ".jp-RenderedHTML >> nth=0"),
-            ("timeline", ".jp-RenderedImage"),
+            ("timeline", ".jp-RenderedHTML img"),
             ("table", ".jp-RenderedHTML table"),
         ):
             opened.photograph(f"{thing}-{name}", selector)

@@ -57,3 +57,36 @@ def test_the_two_columns_of_lesson_02_fill(
         notebook.photograph(f"lesson-02-columns-{number + 1}", f"{TABLES} >> nth={number}")
     assert any(all(len(seen) > 3 for seen in columns) for columns in panels), "none grew live"
     notebook.photograph_whole("lesson-02")
+
+
+RECONNECTS = 5_000
+"""Milliseconds after which a browser has asked again that took a stream's end for a lost line:
+chromium waits three seconds."""
+
+
+def test_the_page_of_lesson_10_shows_the_stream_and_asks_once(
+    in_jupyterlab: Callable[[Path], OpenNotebook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOCK_PACE", "1.0")  # the reader's: the text is seen to grow
+    notebook = in_jupyterlab(notebooks.FOLDER / "10_inside_a_web_application.ipynb")
+    notebook.run_all()
+    asked: list[str] = []
+    notebook.page.on("request", lambda request: asked.append(request.url))
+    frame = notebook.page.frame_locator(".awaited-page iframe")
+    frame.locator("p").evaluate(
+        """answer => {
+            window.seen = [];
+            new MutationObserver(() => window.seen.push(answer.textContent))
+                .observe(answer, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    frame.locator("input").fill("Count to ten.")
+    frame.locator("button").click()
+    frame.get_by_text("10.").wait_for()
+    seen = frame.locator("p").evaluate("() => window.seen.filter(text => text)")
+    assert len(seen) > 5, "it did not grow"
+    assert all(late.startswith(early) for early, late in pairwise(seen)), seen
+    notebook.photograph("lesson-10-page", ".awaited-page")
+    notebook.page.wait_for_timeout(RECONNECTS)
+    assert len([url for url in asked if "/stream?" in url]) == 1
+    notebook.photograph_whole("lesson-10")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import re
 import time
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -10,7 +11,9 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 import pytest
 
 from helpers import async_client, blocking_client, check, hint, model
+from helpers.checks import NoSuchExercise
 from helpers.checks.exercise import Exercise, NotYet, Trial, Verdict, describe, judge, register
+from helpers.checks.likely import Likely, explaining
 
 
 async def wants_42(trial: Trial) -> str:
@@ -262,6 +265,7 @@ def test_the_loop_makes_its_tasks_as_before_when_the_check_is_over() -> None:
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("helpers.checks.exercise._exercises", {})
     monkeypatch.setattr("helpers.checks.import_module", lambda name: None)
+    monkeypatch.setattr("helpers.checks._hints_given", {})
 
     @register("99-1", hints=("cool", "warm", "hot"))
     async def judged(trial: Trial) -> str:
@@ -281,6 +285,48 @@ def test_an_exercise_that_is_not_there_is_told_what_there_is() -> None:
         hint("99-2")
 
 
+@pytest.mark.usefixtures("registered")
+def test_a_hint_for_what_was_seen_comes_first_and_once_and_not_for_another_answer() -> None:
+    @register("99-1", hints=("cool", "warm"))
+    async def judged(trial: Trial) -> str:
+        with explaining("99-1", trial):
+            if await trial.run() != 42:
+                raise NotYet("It is another number.", "It is 42.")
+        return "It is 42."
+
+    def wrong() -> int:
+        return 41
+
+    asyncio.run(check("99-1", wrong))
+    assert [hint("99-1"), hint("99-1")] == [
+        "hint, for what the check saw: It is 42.",
+        "hint 1 of 2: cool",
+    ]
+    asyncio.run(check("99-1", wrong))
+    asyncio.run(check("99-1", lambda: 42))
+    assert hint("99-1") == "hint 2 of 2: warm"
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_an_error_means_in_this_exercise_goes_before_what_it_means_anywhere() -> None:
+    own = Likely(re.compile("'Choice' object"), "Mine.", "My hint.")
+
+    @register("99-1", hints=("cool",))
+    async def judged(trial: Trial) -> str:
+        with explaining("99-1", trial, own):
+            return str(await trial.run())
+
+    def fails() -> None:
+        raise AttributeError("'Choice' object has no attribute 'delta'")
+
+    saw = asyncio.run(check("99-1", fails)).saw[0]
+    assert saw.splitlines() == [
+        "fails() raised AttributeError: 'Choice' object has no attribute 'delta'",
+        "Mine.",
+    ]
+    assert hint("99-1") == "hint, for what the check saw: My hint."
+
+
 def test_a_lesson_that_is_not_there_is_told_so() -> None:
     with pytest.raises(LookupError, match="no lesson 77 has checks"):
         asyncio.run(check("77-1", print))
@@ -293,25 +339,12 @@ def test_without_a_journal_the_verdict_says_so(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-@pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize(
-    ("cell_id", "counts"),
-    [("exercise-1-check", {"99-1"}), ("exercise-1-check-again", set()), (None, {"99-1"})],
-)
-def test_a_pass_below_the_lessons_own_solution_does_not_count(
-    monkeypatch: pytest.MonkeyPatch, cell_id: str | None, counts: set[str]
-) -> None:
-    class Shell:
-        class kernel:
-            @staticmethod
-            def get_parent() -> dict[str, object]:
-                return {"metadata": {"cellId": cell_id} if cell_id else {}}
-
-    passed: set[str] = set()
-    monkeypatch.setattr("helpers.checks.record._passed", passed)
-    monkeypatch.setattr("IPython.get_ipython", Shell)
-    assert asyncio.run(check("99-1", lambda: 42)).passed
-    assert passed == counts
+@pytest.mark.parametrize("name", ["1-1", "01-01", "1.1", "lesson 1, exercise 1"])
+def test_a_name_written_otherwise_is_told_its_spelling_and_no_traceback(name: str) -> None:
+    with pytest.raises(NoSuchExercise) as raised:
+        hint(name)
+    (line,) = raised.value._render_traceback_()
+    assert line.endswith(f'There is no exercise {name!r}. It is written "01-1".')
 
 
 @pytest.mark.parametrize("name", [1, print, "1", ""])

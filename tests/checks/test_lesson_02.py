@@ -1,16 +1,16 @@
 """Lesson 02's checks take the solutions and turn each wrong answer down for its own reason."""
 
+import ast
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any
 
-import httpx2
 import pytest
 from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
-from helpers import async_client, blocking_client, check, model
-from helpers.endpoint import endpoint
+from helpers import async_client, blocking_client, check, hint, model
+from tests.pace import embedded_server_at
 from tools import notebooks
 
 Lesson = dict[str, Any]
@@ -19,27 +19,27 @@ Lesson = dict[str, Any]
 @pytest.fixture(autouse=True, scope="module")
 def _tellable() -> Iterator[None]:
     """A pace at which the check judges what came when, whatever else keeps the machine busy."""
-    url = endpoint().base_url.removesuffix("/v1") + "/mock/pace"
-    before = httpx2.get(url).json()["pace"]
-    httpx2.put(url, json={"pace": 0.3}).raise_for_status()
-    yield
-    httpx2.put(url, json={"pace": before}).raise_for_status()
+    with embedded_server_at(pace=0.3):
+        yield
 
 
 @pytest.fixture
 def lesson() -> Lesson:
-    """The names that the lesson's setup and its first function define."""
+    """The names that the lesson has defined before its first solution is written."""
     names: Lesson = {}
-    for id in ("setup", "ask-whole"):
+    for id in ("setup", "ask-whole", "exercise-1-starter", "exercise-2-starter"):
         run_cell(id, names)
     return names
 
 
 def run_cell(id: str, names: Lesson) -> None:
-    """Run the definitions of a cell: what stands before its first call."""
+    """Run what a cell imports and defines, and none of its calls."""
     cells = notebooks.read(notebooks.FOLDER / "02_async_streaming.ipynb").cells
     (source,) = (cell.source for cell in cells if cell.id == id)
-    exec(source.split("\n\n\n")[0], names)
+    # A cell may await at its top level, which is no Python until that is taken out.
+    tree = compile(source, id, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    tree.body = [part for part in tree.body if not isinstance(part, ast.Expr)]
+    exec(compile(tree, id, "exec"), names)
 
 
 def verdict(exercise: str, answer: object, lesson: Lesson) -> str:
@@ -96,12 +96,37 @@ def stops_at_the_first_empty_text(lesson: Lesson) -> Callable[[Any], object]:
     return api_predict
 
 
+async def texts(lesson: Lesson, conversation: Any) -> AsyncIterator[str]:
+    """A right `api_predict`, for those below to spoil or to build on."""
+    async with await a_stream(lesson, conversation) as stream:
+        async for chunk in stream:
+            if chunk.choices and chunk.choices[0].delta.content:
+                yield chunk.choices[0].delta.content
+
+
 def collects_first(lesson: Lesson) -> Callable[[Any], object]:
     async def api_predict(conversation: Any) -> AsyncIterator[str]:
-        chunks = [chunk async for chunk in await a_stream(lesson, conversation)]
-        for chunk in chunks:
-            if chunk.choices[0].delta.content:
-                yield chunk.choices[0].delta.content
+        for text in [text async for text in texts(lesson, conversation)]:
+            yield text
+
+    return api_predict
+
+
+def keeps_the_rest_for_the_end(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        pieces = texts(lesson, conversation)
+        yield await anext(pieces)
+        yield "".join([piece async for piece in pieces])
+
+    return api_predict
+
+
+def keeps_the_rest_for_the_end_in_pieces(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        pieces = texts(lesson, conversation)
+        yield await anext(pieces)
+        for piece in [piece async for piece in pieces]:
+            yield piece
 
     return api_predict
 
@@ -109,21 +134,17 @@ def collects_first(lesson: Lesson) -> Callable[[Any], object]:
 def skips_every_other_piece(lesson: Lesson) -> Callable[[Any], object]:
     async def api_predict(conversation: Any) -> AsyncIterator[str]:
         skip = False
-        async for chunk in await a_stream(lesson, conversation):
-            if chunk.choices[0].delta.content:
-                if not skip:
-                    yield chunk.choices[0].delta.content
-                skip = not skip
+        async for text in texts(lesson, conversation):
+            if not skip:
+                yield text
+            skip = not skip
 
     return api_predict
 
 
 def returns_the_text(lesson: Lesson) -> Callable[[Any], object]:
     async def api_predict(conversation: Any) -> str:
-        text = ""
-        async for chunk in await a_stream(lesson, conversation):
-            text += chunk.choices[0].delta.content or ""
-        return text
+        return "".join([text async for text in texts(lesson, conversation)])
 
     return api_predict
 
@@ -134,6 +155,46 @@ def forgets_the_await(lesson: Lesson) -> Callable[[Any], object]:
             model=model(), messages=conversation, stream=True
         ):
             yield chunk.choices[0].delta.content
+
+    return api_predict
+
+
+def forgets_the_await_after_async_with(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        async with lesson["client"].chat.completions.create(
+            model=model(), messages=conversation, stream=True
+        ) as stream:
+            async for chunk in stream:
+                yield chunk.choices[0].delta.content
+
+    return api_predict
+
+
+def forgets_the_stream(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        answer = await lesson["client"].chat.completions.create(
+            model=model(), messages=conversation
+        )
+        async for chunk in answer:
+            yield chunk.choices[0].delta.content
+
+    return api_predict
+
+
+def reads_by_a_plain_for(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        stream: Any = await a_stream(lesson, conversation)
+        for chunk in stream:
+            yield chunk.choices[0].delta.content
+
+    return api_predict
+
+
+def takes_a_message(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        stream: Any = await a_stream(lesson, conversation)
+        async for chunk in stream:
+            yield chunk.choices[0].message.content
 
     return api_predict
 
@@ -161,29 +222,35 @@ def blocking(conversation: Any) -> Iterator[str]:
 def asks_twice(lesson: Lesson) -> Callable[[Any], object]:
     async def api_predict(conversation: Any) -> AsyncIterator[str]:
         await lesson["ask"](conversation)
-        async for chunk in await a_stream(lesson, conversation):
-            if chunk.choices[0].delta.content:
-                yield chunk.choices[0].delta.content
+        async for text in texts(lesson, conversation):
+            yield text
 
     return api_predict
 
 
 def asks_something_else(lesson: Lesson) -> Callable[[Any], object]:
     async def api_predict(conversation: Any) -> AsyncIterator[str]:
-        async for chunk in await a_stream(lesson, lesson["haiku"]):
-            if chunk.choices[0].delta.content:
-                yield chunk.choices[0].delta.content
+        async for text in texts(lesson, lesson["haiku"]):
+            yield text
 
     return api_predict
 
 
 def repeats_what_was_said(lesson: Lesson) -> Callable[[Any], object]:
     async def api_predict(conversation: Any) -> AsyncIterator[str]:
-        text = ""
+        said = ""
+        async for text in texts(lesson, conversation):
+            said += text
+            yield said
+
+    return api_predict
+
+
+def leaves_its_stream_open(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
         async for chunk in await a_stream(lesson, conversation):
-            if chunk.choices[0].delta.content:
-                text += chunk.choices[0].delta.content
-                yield text
+            if chunk.choices and chunk.choices[0].delta.content:
+                yield chunk.choices[0].delta.content
 
     return api_predict
 
@@ -196,18 +263,123 @@ def repeats_what_was_said(lesson: Lesson) -> Callable[[Any], object]:
         (without_the_guard, "Piece 1 of 47 is empty: ''. Hand on text only."),
         (stops_at_the_first_empty_text, "It ended without a single piece."),
         (collects_first, "had sent the last token before the first piece came."),
-        (skips_every_other_piece, "The server sent 45 tokens; 23 came out."),
+        (keeps_the_rest_for_the_end, "tokens meanwhile: they were held back."),
+        (keeps_the_rest_for_the_end_in_pieces, "tokens meanwhile: they were held back."),
+        (skips_every_other_piece, "which is not the answer."),
         (returns_the_text, "A call gave a coroutine"),
-        (forgets_the_await, "TypeError: 'async for' requires an object with __aiter__"),
         (blocks, "It held the event loop while it waited"),
         (is_the_blocking_twin, "A call gave a generator. `async for` needs an async generator"),
         (asks_twice, "2 requests for one answer: it is paid for twice."),
+        (leaves_its_stream_open, "left after the first piece, and the server wrote on: "),
     ],
 )
 def test_a_wrong_api_predict_is_told_why(wrong: Wrong, says: str, lesson: Lesson) -> None:
     said = verdict("02-1", wrong(lesson), lesson)
     assert said.startswith("not yet")
     assert says in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "hints"),
+    [
+        (forgets_the_await, "it was never awaited: a call that has not started", "made the coro"),
+        (forgets_the_await_after_async_with, "it was never awaited", "made the coroutine"),
+        (forgets_the_stream, "`stream=True` is missing", "create(…, stream=True)"),
+        (reads_by_a_plain_for, "An AsyncStream is read by `async for`", "async for chunk in"),
+        (takes_a_message, "a `delta`, the new piece, and no `message`", "delta.content"),
+    ],
+)
+def test_an_error_of_api_predict_is_told_in_a_plain_sentence_and_the_hint_is_about_it(
+    wrong: Wrong, says: str, hints: str, lesson: Lesson
+) -> None:
+    _, sentence, *_ = verdict("02-1", wrong(lesson), lesson).splitlines()
+    assert says in sentence
+    assert hints in hint("02-1")
+
+
+def through_the_stream_helper(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        async with lesson["client"].chat.completions.stream(
+            model=model(), messages=conversation
+        ) as events:
+            async for event in events:
+                if event.type == "content.delta" and event.delta:
+                    yield event.delta
+
+    return api_predict
+
+
+def in_whole_words(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        word = ""
+        async for piece in texts(lesson, conversation):
+            if piece.startswith(" "):
+                yield word
+                word = ""
+            word += piece
+        yield word
+
+    return api_predict
+
+
+def in_whole_sentences(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        sentence = ""
+        async for piece in texts(lesson, conversation):
+            sentence += piece
+            if piece.endswith((".", ",")):
+                yield sentence
+                sentence = ""
+
+    return api_predict
+
+
+def closes_it_at_last(lesson: Lesson) -> Callable[[Any], object]:
+    async def api_predict(conversation: Any) -> AsyncIterator[str]:
+        stream = await a_stream(lesson, conversation)
+        try:
+            async for chunk in stream:
+                for choice in chunk.choices:
+                    if choice.delta.content:
+                        yield choice.delta.content
+        finally:
+            await stream.close()
+
+    return api_predict
+
+
+def hands_a_generator_on(lesson: Lesson) -> Callable[[Any], object]:
+    def api_predict(conversation: Any) -> AsyncIterator[str]:
+        return texts(lesson, conversation)
+
+    return api_predict
+
+
+def is_a_class(lesson: Lesson) -> Callable[[Any], object]:
+    class Pieces(AsyncIterable[str]):
+        def __init__(self, conversation: Any) -> None:
+            self._conversation = conversation
+
+        def __aiter__(self) -> AsyncIterator[str]:
+            return texts(lesson, self._conversation)
+
+    return Pieces
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        through_the_stream_helper,
+        in_whole_words,
+        in_whole_sentences,
+        closes_it_at_last,
+        hands_a_generator_on,
+        is_a_class,
+    ],
+)
+def test_a_right_api_predict_by_another_road_is_taken(right: Wrong, lesson: Lesson) -> None:
+    said = verdict("02-1", right(lesson), lesson)
+    assert said.startswith("passed"), said
 
 
 # --- 02-2: shown and kept -----------------------------------------------------------------------
@@ -218,6 +390,17 @@ async def shows_at_the_end(lesson: Lesson, conversation: Any, show: Callable[[st
     for piece in pieces:
         show(piece)
     return "".join(pieces)
+
+
+async def shows_the_rest_at_the_end(
+    lesson: Lesson, conversation: Any, show: Callable[[str], None]
+) -> str:
+    pieces = lesson["api_predict"](conversation)
+    first = await anext(pieces)
+    show(first)
+    rest = "".join([piece async for piece in pieces])
+    show(rest)
+    return str(first + rest)
 
 
 async def keeps_the_last(lesson: Lesson, conversation: Any, show: Callable[[str], None]) -> str:
@@ -269,6 +452,7 @@ async def blocks_meanwhile(lesson: Lesson, conversation: Any, show: Callable[[st
         (leaves_after_one, "characters; the answer has"),
         (blocks_meanwhile, "It held the event loop while it waited"),
         (shows_at_the_end, "had sent the last token before the first piece was shown."),
+        (shows_the_rest_at_the_end, "tokens meanwhile: they were held back."),
         (keeps_the_last, "is not the text shown"),
         (keeps_a_list, "It returned a list; the log wants the text."),
         (asks_for_a_whole_answer, "The request did not ask for a stream."),
@@ -303,3 +487,34 @@ def test_the_starter_that_pays_twice_hears_just_that(lesson: Lesson) -> None:
     run_cell("exercise-2-starter", lesson)
     said = verdict("02-2", lesson["show_and_keep"], lesson)
     assert "2 requests for one answer: it is paid for twice." in said
+
+
+async def adds_up(lesson: Lesson, conversation: Any, show: Callable[[str], None]) -> str:
+    text = ""
+    async for piece in lesson["api_predict"](conversation):
+        text += piece
+        show(piece)
+    return text
+
+
+async def asks_by_itself(lesson: Lesson, conversation: Any, show: Callable[[str], None]) -> str:
+    pieces = []
+    async with await a_stream(lesson, conversation) as stream:
+        async for chunk in stream:
+            if chunk.choices:
+                pieces.append(chunk.choices[0].delta.content or "")
+                show(pieces[-1])
+    return "".join(pieces)
+
+
+@pytest.mark.parametrize("right", [adds_up, asks_by_itself])
+def test_a_right_show_and_keep_by_another_road_is_taken(
+    right: Callable[..., Any], lesson: Lesson
+) -> None:
+    run_cell("exercise-1-solution", lesson)
+
+    async def show_and_keep(conversation: Any, show: Callable[[str], None]) -> object:
+        return await right(lesson, conversation, show)
+
+    said = verdict("02-2", show_and_keep, lesson)
+    assert said.startswith("passed"), said

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -179,6 +179,52 @@ def test_a_tuple_of_answers_passes() -> None:
     assert said.passed, said
 
 
+async def in_threads_of_asyncio(questions: list[str]) -> list[str]:
+    return await asyncio.gather(*(asyncio.to_thread(ask, question) for question in questions))
+
+
+async def in_a_pool_that_is_awaited(questions: list[str]) -> list[str]:
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
+        calls = [loop.run_in_executor(pool, ask, question) for question in questions]
+        return await asyncio.gather(*calls)
+
+
+async def in_one_thread_that_has_a_pool(questions: list[str]) -> list[str]:
+    def report() -> list[str]:
+        with ThreadPoolExecutor(max_workers=len(questions)) as pool:
+            return list(pool.map(ask, questions))
+
+    return await asyncio.to_thread(report)
+
+
+@pytest.mark.parametrize(
+    "report", [in_threads_of_asyncio, in_a_pool_that_is_awaited, in_one_thread_that_has_a_pool]
+)
+def test_threads_that_leave_the_loop_free_pass(report: Answer) -> None:
+    said = verdict("04-1", lambda _: report)
+    assert said.passed, said
+
+
+def test_tasks_of_a_group_pass_and_one_in_a_row_of_them_does_not() -> None:
+    def grouped(ask_async: AskAsync) -> Answer:
+        async def report(questions: list[str]) -> list[str]:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask_async(one)) for one in questions]  # type: ignore[arg-type]
+            return [task.result() for task in tasks]
+
+        return report
+
+    def in_a_row(ask_async: AskAsync) -> Answer:
+        async def report(questions: list[str]) -> list[str]:
+            return [await asyncio.create_task(ask_async(one)) for one in questions]  # type: ignore[arg-type]
+
+        return report
+
+    assert verdict("04-1", grouped).passed
+    assert "each request waited for the one before" in verdict("04-1", in_a_row).saw[0]
+
+
 # --- 04-2: and the computing aside ---------------------------------------------------------------
 
 
@@ -233,6 +279,33 @@ def test_a_plain_function_that_signs_is_turned_down() -> None:
         return signed
 
     assert "signed(…) is a plain function" in verdict("04-2", answer).saw[0]
+
+
+def test_a_pool_whose_end_is_waited_for_on_the_loop_is_turned_down() -> None:
+    def answer(ask_async: AskAsync) -> Answer:
+        async def signed(questions: list[str]) -> list[str]:
+            texts = await asyncio.gather(*map(ask_async, questions))
+            with ThreadPoolExecutor(max_workers=3) as pool:
+                return list(pool.map(fingerprint, texts))
+
+        return signed
+
+    assert "the loop stood still while fingerprints were made" in verdict("04-2", answer).saw[0]
+
+
+def test_fingerprints_in_processes_pass() -> None:
+    def answer(ask_async: AskAsync) -> Answer:
+        async def signed(questions: list[str]) -> list[str]:
+            loop = asyncio.get_running_loop()
+            texts = await asyncio.gather(*map(ask_async, questions))
+            making = [loop.run_in_executor(pool, fingerprint, text) for text in texts]
+            return await asyncio.gather(*making)
+
+        return signed
+
+    with ProcessPoolExecutor(2) as pool:
+        said = verdict("04-2", answer)
+    assert said.passed, said
 
 
 def test_a_tuple_of_fingerprints_passes() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import APIConnectionError, APIError
+from openai import APIConnectionError, APIError, APIStatusError, OpenAIError, RateLimitError
 
 from helpers import async_client, check, hint
 from helpers.checks import Verdict
@@ -55,11 +55,20 @@ def test_the_page_that_keeps_the_others_passes() -> None:
     )
 
 
-async def or_none(ask: Ask, question: str) -> str | None:
+async def or_none(
+    ask: Ask, question: str, kind: type[Exception] | tuple[type[Exception], ...] = APIError
+) -> str | None:
     try:
         return await ask(question)
-    except APIConnectionError:
+    except kind:
         return None
+
+
+def keeps_out_only(*kinds: type[Exception]) -> Any:
+    async def page(ask: Ask, questions: list[str]) -> list[str | None]:
+        return await asyncio.gather(*(or_none(ask, question, kinds) for question in questions))
+
+    return page
 
 
 async def in_a_group_that_cancels(ask: Ask, questions: list[str]) -> list[str]:
@@ -132,8 +141,34 @@ async def in_a_group_that_expects_the_failure(ask: Ask, questions: list[str]) ->
     return [task.result() for task in tasks]
 
 
-def test_a_page_whose_calls_catch_the_one_failure_passes() -> None:
-    assert judged("05-1", in_a_group_that_expects_the_failure).passed
+def plain_with_a_coroutine_to_await(ask: Ask, questions: list[str]) -> Any:
+    """Another: not itself `async`, and as good in a cell's `await`."""
+    return asyncio.gather(*(or_none(ask, question) for question in questions))
+
+
+async def waited_for(ask: Ask, questions: list[str]) -> list[str | None]:
+    """Another: `wait` hands back tasks, and raises nothing."""
+    tasks = [asyncio.create_task(ask(question)) for question in questions]  # type: ignore[arg-type]
+    await asyncio.wait(tasks)
+    return [None if isinstance(task.exception(), APIError) else task.result() for task in tasks]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        in_a_group_that_expects_the_failure,
+        plain_with_a_coroutine_to_await,
+        waited_for,
+        keeps_out_only(OpenAIError),
+    ],
+)
+def test_a_page_of_another_kind_passes(answer: object) -> None:
+    verdict = judged("05-1", answer)
+    assert verdict.passed, verdict
+
+
+def holds_the_loop(ask: Ask, questions: list[str]) -> list[str | None]:
+    return [None for _ in questions]
 
 
 async def last_one_first(ask: Ask, questions: list[str]) -> list[str | None]:
@@ -154,6 +189,11 @@ async def last_one_first(ask: Ask, questions: list[str]) -> list[str | None]:
         (gives_up_on_the_rest, "It returned while 3 calls were still under way"),
         (hides_every_error, "a NameError, and page hid that one too"),
         (hides_every_error_in_each_call, "a NameError, and page hid that one too"),
+        (keeps_out_only(APIConnectionError), "raised RateLimitError: Error code: 429"),
+        (keeps_out_only(APIConnectionError, RateLimitError), "raised InternalServerError: "),
+        (keeps_out_only(APIConnectionError, APIStatusError), "raised APIError: The server had"),
+        (keeps_out_only(Exception), "a NameError, and page hid that one too"),
+        (holds_the_loop, "is a plain function: called in a cell, it holds the loop"),
         (last_one_first, "do not stand in the order of the questions"),
     ],
 )
@@ -175,8 +215,8 @@ def test_the_run_that_writes_at_its_end_is_told_what_it_lost() -> None:
 
 def test_the_run_that_goes_on_from_its_file_passes() -> None:
     assert judged_cell("05-2", "exercise-2-solution").saw == (
-        "Run 1 failed with 4 answers kept, the last of which I cut in half. "
-        "Run 2 paid for 4 more: 7 prompts, 7 lines.",
+        "Run 1 failed with 6 answers kept, the last of which I cut in half. "
+        "Run 2 paid for 2 more: 7 prompts, 7 lines.",
     )
 
 
@@ -218,10 +258,30 @@ async def put_down(ask: Ask, prompt: str, file: Path) -> None:
         out.write(json.dumps(row) + "\n")
 
 
-async def in_a_group(one: Callable[[str], Awaitable[None]], prompts: list[str]) -> None:
+async def for_all(one: Callable[[str], Awaitable[None]], prompts: list[str]) -> None:
+    """Let each end, and raise what the first of them raised."""
+    results = await asyncio.gather(*map(one, prompts), return_exceptions=True)
+    for result in filter(None, results):
+        raise result
+
+
+async def cuts_off_what_is_paid_for(ask: Ask, prompts: list[str], file: Path) -> None:
+    one = put(ask, file)
     async with asyncio.TaskGroup() as group:
-        for prompt in prompts:
+        for prompt in missing(prompts, file):
             group.create_task(one(prompt))  # type: ignore[arg-type]
+
+
+async def cuts_off_the_other_workers(ask: Ask, prompts: list[str], file: Path) -> None:
+    left = iter(missing(prompts, file))
+
+    async def worker() -> None:
+        for prompt in left:
+            await put_down(ask, prompt, file)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(worker())
 
 
 async def in_a_row(ask: Ask, prompts: list[str], file: Path) -> None:
@@ -230,19 +290,17 @@ async def in_a_row(ask: Ask, prompts: list[str], file: Path) -> None:
 
 
 async def all_at_once(ask: Ask, prompts: list[str], file: Path) -> None:
-    async with asyncio.TaskGroup() as group:
-        for prompt in missing(prompts, file):
-            group.create_task(put_down(ask, prompt, file))
+    await for_all(lambda prompt: put_down(ask, prompt, file), missing(prompts, file))
 
 
 async def never_reads_its_file(ask: Ask, prompts: list[str], file: Path) -> None:
-    await in_a_group(put(ask, file), prompts)
+    await for_all(put(ask, file), prompts)
 
 
 async def starts_its_file_anew(ask: Ask, prompts: list[str], file: Path) -> None:
     left = missing(prompts, file)
     empty(file)
-    await in_a_group(put(ask, file), left)
+    await for_all(put(ask, file), left)
 
 
 async def leaves_the_rest_running(ask: Ask, prompts: list[str], file: Path) -> None:
@@ -257,17 +315,17 @@ async def writes_plain_text(ask: Ask, prompts: list[str], file: Path) -> None:
 
 async def believes_every_line(ask: Ask, prompts: list[str], file: Path) -> None:
     done = {json.loads(line)["prompt"] for line in every_line(file)}
-    await in_a_group(put(ask, file), [p for p in dict.fromkeys(prompts) if p not in done])
+    await for_all(put(ask, file), [p for p in dict.fromkeys(prompts) if p not in done])
 
 
 async def writes_on_behind_the_half_line(ask: Ask, prompts: list[str], file: Path) -> None:
     done = {json.loads(line)["prompt"] for line in whole_lines(file)}
-    await in_a_group(put(ask, file), [p for p in dict.fromkeys(prompts) if p not in done])
+    await for_all(put(ask, file), [p for p in dict.fromkeys(prompts) if p not in done])
 
 
 async def asks_twice_what_stands_there_twice(ask: Ask, prompts: list[str], file: Path) -> None:
     left = missing(prompts, file)
-    await in_a_group(put(ask, file), [prompt for prompt in prompts if prompt in left])
+    await for_all(put(ask, file), [prompt for prompt in prompts if prompt in left])
 
 
 async def writes_when_it_ends(ask: Ask, prompts: list[str], file: Path) -> None:
@@ -280,7 +338,7 @@ async def writes_when_it_ends(ask: Ask, prompts: list[str], file: Path) -> None:
 
     left = missing(prompts, file)
     try:
-        await in_a_group(one, left)
+        await for_all(one, left)
     finally:
         with file.open("a", encoding="utf-8") as out:
             out.writelines(json.dumps(row) + "\n" for row in rows)
@@ -296,12 +354,12 @@ async def never_flushes(ask: Ask, prompts: list[str], file: Path) -> None:
 
     left = missing(prompts, file)
     with file.open("a", encoding="utf-8") as out:
-        await in_a_group(one, left)
+        await for_all(one, left)
 
 
 async def hides_that_it_failed(ask: Ask, prompts: list[str], file: Path) -> None:
     with contextlib.suppress(BaseException):
-        await in_a_group(put(ask, file), missing(prompts, file))
+        await for_all(put(ask, file), missing(prompts, file))
 
 
 async def skips_what_failed(ask: Ask, prompts: list[str], file: Path) -> None:
@@ -310,21 +368,31 @@ async def skips_what_failed(ask: Ask, prompts: list[str], file: Path) -> None:
 
 
 async def stops_early(ask: Ask, prompts: list[str], file: Path) -> None:
-    await in_a_group(put(ask, file), missing(prompts, file)[:3])
+    await for_all(put(ask, file), missing(prompts, file)[:3])
 
 
-async def goes_on_and_fails_at_its_end(ask: Ask, prompts: list[str], file: Path) -> None:
-    """A right answer of another kind: the failure ends nothing, and is raised when all is done."""
-    left = missing(prompts, file)
-    results = await asyncio.gather(*map(put(ask, file), left), return_exceptions=True)
-    for result in results:
-        if result is not None:
-            raise result
+async def starts_no_more_after_a_failure(ask: Ask, prompts: list[str], file: Path) -> None:
+    """A right answer of another kind: those under way arrive, and no others begin."""
+    left = iter(missing(prompts, file))
+    failures: list[Exception] = []
+
+    async def worker() -> None:
+        for prompt in left:
+            try:
+                await put_down(ask, prompt, file)
+            except APIError as error:
+                failures.append(error)
+            if failures:
+                return
+
+    await asyncio.gather(*(worker() for _ in range(4)))
+    if failures:
+        raise ExceptionGroup("the run broke off", failures)
 
 
 async def begins_with_the_last(ask: Ask, prompts: list[str], file: Path) -> None:
     """Another, as a set of prompts may: a call fails before there is an answer to keep."""
-    await in_a_group(put(ask, file), missing(prompts, file)[::-1])
+    await for_all(put(ask, file), missing(prompts, file)[::-1])
 
 
 async def writes_in_a_thread(ask: Ask, prompts: list[str], file: Path) -> None:
@@ -341,11 +409,11 @@ async def writes_in_a_thread(ask: Ask, prompts: list[str], file: Path) -> None:
             answer = await ask(prompt)
             await asyncio.to_thread(write, {"prompt": prompt, "answer": answer})
 
-    await in_a_group(worker, left[:4])
+    await for_all(worker, left[:4])
 
 
 @pytest.mark.parametrize(
-    "answer", [goes_on_and_fails_at_its_end, begins_with_the_last, writes_in_a_thread]
+    "answer", [starts_no_more_after_a_failure, begins_with_the_last, writes_in_a_thread]
 )
 def test_a_run_of_another_kind_passes(answer: object) -> None:
     verdict = judged("05-2", answer)
@@ -357,12 +425,14 @@ def test_a_run_of_another_kind_passes(answer: object) -> None:
     [
         (in_a_row, "Each call waited for the one before"),
         (all_at_once, "7 calls were under way at once; the server takes 4"),
-        (never_reads_its_file, "The second run asked for 3 answers that the first had paid for"),
-        (starts_its_file_anew, "After both runs the file lacks 3 prompts"),
+        (never_reads_its_file, "The second run asked for 5 answers that the first had paid for"),
+        (starts_its_file_anew, "After both runs the file lacks 5 prompts"),
         (leaves_the_rest_running, "The run had failed, and 2 of its calls went on"),
+        (cuts_off_what_is_paid_for, "When one call failed, 2 calls under way ended with it"),
+        (cuts_off_the_other_workers, "When one call failed, 2 calls under way ended with it"),
         (writes_plain_text, "Line 1 of the file is no JSON: 1, 2, 3."),
         (believes_every_line, "I cut the file's last line in half. Then believes_every_line("),
-        (writes_on_behind_the_half_line, "Line 4 of the file is no JSON: {"),
+        (writes_on_behind_the_half_line, "Line 6 of the file is no JSON: {"),
         (asks_twice_what_stands_there_twice, "stands twice in the list, and its answer was paid"),
         (writes_when_it_ends, "4 answers had come when a call failed, and the file held 0 of"),
         (never_flushes, "4 answers had come when a call failed, and the file held 0 of them"),

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -151,6 +153,119 @@ def test_a_function_without_an_answer_is_told_what_it_returned() -> None:
     assert verdict.saw[0].endswith("returned None instead of a text.")
 
 
+def never_closed(text: str) -> str:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, ask(async_client(max_retries=2), text)).result()
+
+
+def closed_and_not_awaited(text: str) -> str:
+    async def once() -> str:
+        own = async_client(max_retries=2)
+        answer = await ask(own, text)
+        own.close()  # type: ignore[unused-coroutine]
+        return answer
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, once()).result()
+
+
+def blocking_and_never_closed(text: str) -> str:
+    answer = blocking_client(max_retries=2).chat.completions.create(
+        model=model(), messages=[{"role": "user", "content": text}]
+    )
+    return str(answer.choices[0].message.content)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'AsyncAPIClient.close' was never awaited")
+@pytest.mark.parametrize(
+    "caption", [never_closed, closed_and_not_awaited, blocking_and_never_closed]
+)
+def test_clients_that_nobody_closed_are_counted(caption: Callable[[str], str]) -> None:
+    verdict = judged("06-1", caption)
+    assert not verdict.passed
+    assert verdict.saw[0] == (
+        "The texts are right, and 2 clients that it made are still open, connections included."
+    )
+
+
+def closed_by_hand(text: str) -> str:
+    async def once() -> str:
+        own = async_client(max_retries=2)
+        try:
+            return await ask(own, text)
+        finally:
+            await own.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, once()).result()
+
+
+def in_a_runner_of_a_thread(text: str) -> str:
+    said: list[str] = []
+
+    def alone() -> None:
+        with asyncio.Runner() as runner:
+            said.append(runner.run(ask_alone(text)))
+
+    thread = threading.Thread(target=alone)
+    thread.start()
+    thread.join()
+    return said[0]
+
+
+def blocking_and_closed(text: str) -> str:
+    with blocking_client(max_retries=2) as own:
+        answer = own.with_options(timeout=9).chat.completions.create(
+            model=model(), messages=[{"role": "user", "content": text}]
+        )
+    return str(answer.choices[0].message.content)
+
+
+@pytest.mark.parametrize("caption", [closed_by_hand, in_a_runner_of_a_thread, blocking_and_closed])
+def test_whoever_closes_its_client_passes(caption: Callable[[str], str]) -> None:
+    verdict = judged("06-1", caption)
+    assert verdict.passed, verdict
+
+
+NESTED = """
+import asyncio
+import nest_asyncio
+from helpers import async_client, check, model
+
+async def ask_alone(text):
+    async with async_client(max_retries=2) as own:
+        messages = [{"role": "user", "content": text}]
+        answer = await own.chat.completions.create(model=model(), messages=messages)
+        return answer.choices[0].message.content
+
+def caption(text):
+    nest_asyncio.apply()
+    return asyncio.run(ask_alone(text))
+
+def nightly(questions):
+    return [caption(question) for question in questions]
+
+print(asyncio.run(check("06-1", caption)), asyncio.run(check("06-2", nightly)), sep="\\n---\\n")
+"""
+
+
+def test_nest_asyncio_is_turned_down_in_a_process_of_its_own() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", NESTED],
+        capture_output=True,
+        text=True,
+        cwd=notebooks.ROOT,
+        check=True,
+        timeout=60,
+    ).stdout
+    first, second = said.split("\n---\n")
+    for verdict in (first, second):
+        assert verdict.startswith(
+            "not yet  asyncio.run is no longer Python's own: nest_asyncio has"
+        )
+        assert "restart the kernel" in verdict
+
+
 # --- 06-2: each answer paid for once --------------------------------------------------------------
 
 
@@ -178,6 +293,30 @@ def a_client_for_each_run(questions: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("nightly", [awaited, a_client_for_each_run])
 def test_other_ways_to_pay_once_pass(nightly: Callable[[list[str]], Any]) -> None:
+    assert judged("06-2", nightly).passed
+
+
+def test_a_script_whose_client_stays_open_is_told() -> None:
+    def nightly(questions: list[str]) -> list[str]:
+        async def main() -> list[str]:
+            client = async_client(max_retries=2)
+            return [await ask(client, question) for question in questions]
+
+        return asyncio.run(main())
+
+    verdict = judged("06-2", nightly)
+    assert not verdict.passed
+    assert verdict.saw[0].startswith("The texts are right, and 1 client that it made is still open")
+
+
+def test_a_script_that_keeps_its_loop_for_all_questions_passes() -> None:
+    def nightly(questions: list[str]) -> list[str]:
+        client = async_client(max_retries=2)
+        with asyncio.Runner() as runner:
+            answers = [runner.run(ask(client, question)) for question in questions]
+            runner.run(client.close())
+        return answers
+
     assert judged("06-2", nightly).passed
 
 

@@ -1,29 +1,23 @@
 """Lesson 07's checks turn down what is wrong for the right reason, and take what is right."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from openai import APIError
+from openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    InternalServerError,
+    RateLimitError,
+)
 
-from helpers import async_client, blocking_client, check, model
-from helpers.checks import Verdict
+from helpers import async_client, blocking_client, model
+from tests.checks.judging import turned_down, verdict
 
 Summarise = Callable[[str], Awaitable[str]]
-
-
-def verdict(name: str, answer: object) -> Verdict:
-    async def tried() -> Verdict:
-        async with async_client():  # the shared client belongs to this loop
-            return await check(name, answer)
-
-    return asyncio.run(tried())
-
-
-def turned_down(name: str, answer: object) -> str:
-    seen = verdict(name, answer)
-    assert not seen.passed
-    return seen.saw[0]
 
 
 async def extract_summary(text: str) -> str:
@@ -94,6 +88,32 @@ async def in_a_group(texts: list[str]) -> list[str]:
     return [task.result() for task in tasks]
 
 
+def returns(make: Callable[[list[str]], object]) -> Callable[[list[str]], Awaitable[object]]:
+    async def digest(texts: list[str]) -> object:
+        return make(texts)
+
+    return digest
+
+
+def in_a_loop_of_its_own(texts: list[str]) -> list[str]:
+    async def alone() -> list[str]:
+        async with async_client(max_retries=2):
+            return [f"* {text}" for text in texts]
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, alone()).result()
+
+
+def in_threads_that_hold_the_loop(texts: list[str]) -> list[str]:
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda text: f"* {text}", texts))
+
+
+async def yields_headings(texts: list[str]) -> AsyncIterator[str]:
+    for text in texts:
+        yield await heading(text)
+
+
 @pytest.mark.parametrize(
     ("answer", "because"),
     [
@@ -105,10 +125,13 @@ async def in_a_group(texts: list[str]) -> list[str]:
         (first_and_last_swapped, "in another order than their texts"),
         (throws_the_answers_away, "Heading 1 reads 'A summary.'; the summary of text 1 is"),
         (two_at_a_time, "At most 2 of the 3 requests were in flight at a time"),
-        (lambda texts: "\n".join(texts), "should return a list of headings"),
-        (lambda texts: texts[:3], "4 texts went in, 3 headings came out"),
-        (lambda texts: [None for _ in texts], "one is None"),
-        (lambda texts: ["", f"* {texts[1]}", "* ", "* x"], "one lacks either"),
+        (returns(lambda texts: "\n".join(texts)), "should return a list of headings"),
+        (returns(lambda texts: texts[:3]), "4 texts went in, 3 headings came out"),
+        (returns(lambda texts: [None for _ in texts]), "one is None"),
+        (returns(lambda texts: ["", f"* {texts[1]}", "* ", "* x"]), "one lacks either"),
+        (in_a_loop_of_its_own, "is a plain function: called in a cell, it holds the loop"),
+        (in_threads_that_hold_the_loop, "is a plain function: called in a cell, it holds the"),
+        (yields_headings, "returned an async generator, which has not started"),
     ],
 )
 def test_headings_are_turned_down(answer: object, because: str) -> None:
@@ -119,7 +142,13 @@ async def as_a_tuple(texts: list[str]) -> tuple[str, ...]:
     return tuple(await together(texts))
 
 
-@pytest.mark.parametrize("answer", [together, in_a_group, as_a_tuple])
+def plain_with_a_coroutine_to_await(texts: list[str]) -> Awaitable[list[str]]:
+    return asyncio.gather(*map(heading, texts))
+
+
+@pytest.mark.parametrize(
+    "answer", [together, in_a_group, as_a_tuple, plain_with_a_coroutine_to_await]
+)
 def test_headings_are_accepted(answer: object) -> None:
     assert verdict("07-1", answer).passed
 
@@ -127,7 +156,17 @@ def test_headings_are_accepted(answer: object) -> None:
 # --- 07-2: what failed is asked again, and nothing else ----------------------------------------
 
 
-def bounded(at_once: int, tries: int) -> Callable[[list[str], Summarise], Awaitable[list[str]]]:
+Kinds = type[BaseException] | tuple[type[BaseException], ...]
+
+MAY_PASS = (APIConnectionError, RateLimitError, InternalServerError)
+
+PAUSE = 0.06
+"""Seconds before a new try."""
+
+
+def bounded(
+    at_once: int, tries: int, caught: Kinds = MAY_PASS, pause: float = PAUSE
+) -> Callable[[list[str], Summarise], Awaitable[list[str]]]:
     async def patiently(parts: list[str], summarise: Summarise) -> list[str]:
         places = asyncio.Semaphore(at_once)
 
@@ -136,9 +175,10 @@ def bounded(at_once: int, tries: int) -> Callable[[list[str], Summarise], Awaita
                 for left in reversed(range(tries)):
                     try:
                         return await summarise(part)
-                    except APIError:
+                    except caught:
                         if not left:
                             raise
+                    await asyncio.sleep(pause)
             raise AssertionError
 
         return await asyncio.gather(*map(one, parts))
@@ -185,7 +225,7 @@ async def never_gives_up(parts: list[str], summarise: Summarise) -> list[str]:
 
 
 def in_place_of_the_error(
-    what: object, caught: type[Exception] = APIError
+    what: object, caught: Kinds = MAY_PASS
 ) -> Callable[[list[str], Summarise], Awaitable[list[object]]]:
     async def patiently(parts: list[str], summarise: Summarise) -> list[object]:
         places = asyncio.Semaphore(3)
@@ -197,6 +237,7 @@ def in_place_of_the_error(
                         return await summarise(part)
                     except caught as error:
                         seen = error
+                        await asyncio.sleep(PAUSE)
             return seen if what is APIError else what
 
         return await asyncio.gather(*map(one, parts))
@@ -209,7 +250,7 @@ async def leaves_out_what_failed_for_good(parts: list[str], summarise: Summarise
     return [summary for summary in summaries if summary]
 
 
-def for_ever(caught: type[BaseException]) -> Callable[[list[str], Summarise], Awaitable[list[str]]]:
+def for_ever(caught: Kinds) -> Callable[[list[str], Summarise], Awaitable[list[str]]]:
     async def patiently(parts: list[str], summarise: Summarise) -> list[str]:
         places = asyncio.Semaphore(3)
 
@@ -219,26 +260,27 @@ def for_ever(caught: type[BaseException]) -> Callable[[list[str], Summarise], Aw
                     try:
                         return await summarise(part)
                     except caught:
-                        continue
+                        await asyncio.sleep(PAUSE)
 
         return await asyncio.gather(*map(one, parts))
 
     return patiently
 
 
-def caught_too(
-    caught: type[BaseException],
+def caught_in_a_group(
+    caught: Kinds, pauses: tuple[float, ...] = (PAUSE, PAUSE, 0)
 ) -> Callable[[list[str], Summarise], Awaitable[list[str | BaseException]]]:
     async def patiently(parts: list[str], summarise: Summarise) -> list[str | BaseException]:
         places = asyncio.Semaphore(3)
 
         async def one(part: str) -> str | BaseException:
             async with places:
-                for _ in range(3):
+                for pause in pauses:
                     try:
                         return await summarise(part)
-                    except (APIError, caught) as error:
+                    except caught as error:
                         failure = error
+                    await asyncio.sleep(pause)
                 return failure
 
         async with asyncio.TaskGroup() as group:
@@ -265,8 +307,8 @@ async def raises_its_own_slip(parts: list[str], summarise: Summarise) -> list[st
             for _ in range(3):
                 try:
                     return await summarise(part)
-                except APIError as error:  # noqa: F841 - Python deletes it where the except ends
-                    pass
+                except MAY_PASS as error:  # noqa: F841 - Python deletes it where it ends
+                    await asyncio.sleep(PAUSE)
             raise error  # type: ignore[misc]  # noqa: F821
 
     async with asyncio.TaskGroup() as group:
@@ -295,12 +337,21 @@ async def returns_nothing(parts: list[str], summarise: Summarise) -> None:
         (in_place_of_the_error(""), "APIConnectionError; in its place is the text ''"),
         (leaves_out_what_failed_for_good, "APIConnectionError, and the result leaves it out"),
         (in_place_of_the_error(None, Exception), "APIConnectionError; in its place is None"),
-        (in_place_of_the_error(APIError, Exception), "a ValueError, which no second try mends"),
-        (for_ever(Exception), "was tried 7 times and more; it should be 3 times"),
+        (for_ever(MAY_PASS), "was tried 7 times and more; it should be 3 times"),
         (for_ever(BaseException), "was tried 7 times and more; it should be 3 times"),
         (bounded(3, 3), "with APIConnectionError, and when patiently ended 2 other calls were"),
-        (in_place_of_the_error(APIError), "with ValueError, and when patiently ended 2 other"),
-        (caught_too(asyncio.CancelledError), "was cancelled and did not end as cancelled"),
+        (in_place_of_the_error(APIError), "with BadRequestError, and when patiently ended 2 other"),
+        (caught_in_a_group(APIError), "raised BadRequestError (400), which no second try mends"),
+        (caught_in_a_group((*MAY_PASS, ValueError)), "raised ValueError, which no second try"),
+        (caught_in_a_group((APIConnectionError, APIStatusError)), "raised BadRequestError (400)"),
+        (caught_in_a_group(APIConnectionError), "each time with RateLimitError (429) was tried 1"),
+        (caught_in_a_group((APIConnectionError, RateLimitError)), "InternalServerError (503) was"),
+        (caught_in_a_group(MAY_PASS, (0, 0, 0)), "failed, and was asked for again at once"),
+        (caught_in_a_group(MAY_PASS, (PAUSE,) * 9), "was tried 7 times and more; it should be 3"),
+        (
+            caught_in_a_group((*MAY_PASS, asyncio.CancelledError)),
+            "was cancelled and did not end as cancelled",
+        ),
         (returns_what_it_has_when_cancelled, "was cancelled and did not end as cancelled"),
     ],
 )
@@ -308,7 +359,7 @@ def test_a_book_run_is_turned_down(answer: object, because: str) -> None:
     assert because in turned_down("07-2", answer)
 
 
-kept_in_a_task_group = caught_too(APIError)
+kept_in_a_task_group = caught_in_a_group(MAY_PASS)
 
 
 async def in_a_tuple(parts: list[str], summarise: Summarise) -> tuple[str | BaseException, ...]:
@@ -351,9 +402,10 @@ async def raised_when_the_others_were_cancelled(
             for left in (2, 1, 0):
                 try:
                     return await summarise(part)
-                except APIError:
+                except MAY_PASS:
                     if not left:
                         raise
+                await asyncio.sleep(PAUSE)
         raise AssertionError
 
     calls = [asyncio.create_task(one(part)) for part in parts]
@@ -373,10 +425,11 @@ async def in_three_rounds(parts: list[str], summarise: Summarise) -> list[str | 
         async with places:
             try:
                 results[part] = await summarise(part)
-            except APIError as error:
+            except MAY_PASS as error:
                 results[part] = error
 
-    for _ in range(3):
+    for pause in (0, PAUSE, PAUSE):
+        await asyncio.sleep(pause)
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 if not isinstance(results.get(part), str):
@@ -384,10 +437,61 @@ async def in_three_rounds(parts: list[str], summarise: Summarise) -> list[str | 
     return [results[part] for part in parts]
 
 
+def plain_with_a_coroutine(parts: list[str], summarise: Summarise) -> Awaitable[list[object]]:
+    return kept_in_a_task_group(parts, summarise)  # type: ignore[return-value]
+
+
+async def by_its_status(parts: list[str], summarise: Summarise) -> list[object]:
+    """By what the error's number says, and with waits that grow and stray."""
+    places = asyncio.Semaphore(3)
+
+    async def one(part: str) -> object:
+        for wait in (0.1, 0.2, None):
+            try:
+                async with places:
+                    return await summarise(part)
+            except APIError as error:
+                status = getattr(error, "status_code", None)
+                passing = status in (None, 408, 409, 429) or status >= 500
+                if not passing:
+                    raise
+                if wait is None:
+                    return error
+            await asyncio.sleep(wait * random.uniform(0.75, 1))
+        raise AssertionError
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(part)) for part in parts]
+    return [task.result() for task in tasks]
+
+
+async def three_workers(parts: list[str], summarise: Summarise) -> list[object]:
+    results: dict[str, object] = {}
+    left = iter(parts)
+
+    async def worker() -> None:
+        for part in left:
+            for pause in (PAUSE, PAUSE, 0):
+                try:
+                    results[part] = await summarise(part)
+                    break
+                except MAY_PASS as error:
+                    results[part] = error
+                await asyncio.sleep(pause)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(worker())
+    return [results[part] for part in parts]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         kept_in_a_task_group,
+        plain_with_a_coroutine,
+        by_its_status,
+        three_workers,
         in_a_tuple,
         raised_in_a_task_group,
         raised_when_all_have_ended,

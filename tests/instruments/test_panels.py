@@ -13,15 +13,17 @@ from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 
-import httpx2
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from helpers import sending
 from helpers.clients import async_client, blocking_client, model
-from helpers.endpoint import endpoint
 from helpers.observe import journal
-from helpers.panels import Answer, Answers, live, sending, side_by_side, still
+from helpers.panels import Answer, Answers, live, side_by_side, still
+from helpers.panels.column import Column
 from helpers.timelines import timeline
+from helpers.views import VIEW
+from tests.pace import embedded_server_at
 
 QUESTION: Any = [{"role": "user", "content": "Why is the sky blue?"}]
 ENDING = "what is left is red."
@@ -150,11 +152,8 @@ def test_a_coroutine_in_place_of_a_function_is_turned_down_without_a_later_warni
 @pytest.fixture
 def _slow_server() -> Iterator[None]:
     """Answers that take eight seconds, so that whatever ends sooner was stopped."""
-    pace = endpoint().base_url.removesuffix("/v1") + "/mock/pace"
-    before = httpx2.get(pace.removesuffix("/pace")).json()["pace"]
-    httpx2.put(pace, json={"pace": 4}).raise_for_status()
-    yield
-    httpx2.put(pace, json={"pace": before}).raise_for_status()
+    with embedded_server_at(pace=4):
+        yield
 
 
 @pytest.mark.usefixtures("_slow_server")
@@ -203,10 +202,15 @@ def test_requests_are_counted_per_column_and_retries_with_them(
     async def twice(messages: Any) -> str:
         return await whole(messages) + await whole(messages)
 
-    async def unanswered(messages: Any) -> str:
+    async def refused(messages: Any) -> str:
         async with AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="none") as client:
             await client.with_options(max_retries=1).models.list()
         return ""
+
+    async def over_aiohttp(messages: Any) -> str:
+        async with async_client(http_client=DefaultAioHttpClient()) as client:
+            answer = await client.chat.completions.create(model=model(), messages=messages)
+        return answer.choices[0].message.content or ""
 
     def forgotten(messages: Any) -> str:
         async_client(max_retries=0).chat.completions.create(  # type: ignore[unused-coroutine]
@@ -214,15 +218,43 @@ def test_requests_are_counted_per_column_and_retries_with_them(
         ).close()
         return "nothing was sent"
 
-    answers = run(QUESTION, twice=twice, unanswered=unanswered, forgotten=forgotten)
-    assert [answer.requests for answer in answers.values()] == [2, 2, 0]
+    columns = {"twice": twice, "refused": refused, "aio": over_aiohttp, "forgotten": forgotten}
+    answers = run(QUESTION, **columns)
+    assert [answer.requests for answer in answers.values()] == [2, 0, 1, 0]
+    assert len(answers.requests) == 3, "what the server saw"
     assert not caplog.records, "the SDK's messages, read to count, were shown"
+
+
+def test_a_request_that_waits_for_a_blocking_column_is_not_counted_before_it_is_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns: list[Column] = []
+    made = Column.__init__
+
+    def keep(self: Column, *arguments: Any) -> None:
+        made(self, *arguments)
+        columns.append(self)
+
+    async def holds_the_loop(messages: Any) -> str:
+        # A log line sets no event.
+        while not any("Sending HTTP Request" in said for said in caplog.messages):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        plain(messages)
+        seen = len(journal().requests) - before
+        return f"{seen} seen, {[column.facts().requests for column in columns]} counted"
+
+    monkeypatch.setattr(Column, "__init__", keep)
+    before = len(journal().requests)
+    with caplog.at_level(logging.DEBUG, "openai._base_client"):
+        answers = run(QUESTION, first=whole, second=holds_the_loop)
+    assert answers["second"].text == "1 seen, [0, 1] counted"
+    assert [answer.requests for answer in answers.values()] == [1, 1]
 
 
 def test_listening_leaves_logging_as_it_was() -> None:
     logger = logging.getLogger("openai._base_client")
     before = logger.level, list(logger.filters)
-    with sending.listening(), sending.listening():
+    with sending.counting(), sending.counting(), sending.naming():
         pass
     assert (logger.level, list(logger.filters)) == before
 
@@ -336,8 +368,9 @@ def test_the_live_view_has_no_text_and_one_table_takes_its_place(
     from ipywidgets import Widget
 
     run(QUESTION, one=whole)
-    shown, table = in_ipython()
-    assert list(shown) == [live.VIEW]
+    shown, emptied, table = in_ipython()
+    assert list(shown) == [VIEW]
+    assert emptied == {}, "a saved notebook would name a widget that is gone"
     assert sorted(table) == ["text/html", "text/plain"]
     assert html.unescape(table["text/html"]).count(ENDING) == 1
     assert not _living(Widget), "widgets stayed behind in the kernel"

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.timelines import Timeline, picture, timeline
-from helpers.timelines.show import Run
+from helpers.timelines.run import Run
 from tests.instruments.made import heartbeat, one_after_another, request, together
 
 
@@ -55,7 +56,32 @@ def test_lanes_stand_in_the_order_of_arrival() -> None:
 def test_an_answer_in_one_piece_is_waited_for_to_its_first_byte() -> None:
     lanes = axes(timeline([request(1, 10.0, wait=0.8, stream=False)]).figure(), "lanes")
     assert boxes(lanes, "waiting") == [(0, 0.0, 0.8)]
-    assert len(artist(lanes, "tokens 1").get_segments()) == 1
+    (stroke,) = artist(lanes, "whole answer 1").get_segments()
+    assert stroke[0][0] == pytest.approx(0.8)
+    assert artist(lanes, "tokens 1").get_segments() == []
+
+
+def test_an_answer_in_one_piece_and_a_token_have_strokes_that_differ_in_breadth_and_height() -> (
+    None
+):
+    figure = timeline([request(1, 10.0), request(2, 10.0, stream=False)]).figure()
+    lanes = axes(figure, "lanes")
+    token, whole = artist(lanes, "tokens 1"), artist(lanes, "whole answer 2")
+    assert whole.get_linewidth()[0] >= 3 * token.get_linewidth()[0]
+    heights = [
+        part.get_segments()[0][1][1] - part.get_segments()[0][0][1] for part in (token, whole)
+    ]
+    assert heights[1] > 1.4 * heights[0]
+    strokes = {
+        text.get_text(): line
+        for text, line in zip(
+            figure.legends[0].get_texts(), figure.legends[0].legend_handles, strict=True
+        )
+    }
+    assert (
+        strokes["the whole answer"].get_markeredgewidth()
+        >= 3 * strokes["a token"].get_markeredgewidth()
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,6 +248,73 @@ def test_two_runs_share_the_scale_of_requests_in_flight() -> None:
     figure = timeline(one_by_one=one_after_another(), together=together()).figure()
     upper, lower = axes(figure, "one by one: in flight"), axes(figure, "together: in flight")
     assert upper.get_ylim() == lower.get_ylim()
+
+
+def test_a_request_in_flight_is_as_high_in_one_figure_as_in_another() -> None:
+    def inches(requests: Any) -> float:
+        figure = timeline(requests).figure()
+        part = axes(figure, "in flight")
+        return part.get_position().height * figure.get_figheight() / part.get_ylim()[1]
+
+    assert inches(one_after_another()) == pytest.approx(inches(together()))
+
+
+def test_up_to_eight_in_flight_each_has_a_storey() -> None:
+    def storeys(requests: Any) -> list[float]:
+        part = axes(timeline(requests).figure(), "in flight")
+        return [line[0][1] for line in artist(part, "storeys").get_segments()]
+
+    assert storeys(together()) == [1, 2]
+    assert storeys(one_after_another()) == []
+
+
+def test_two_figures_can_share_one_time_axis_and_one_scale() -> None:
+    long = timeline(one_after_another())
+    short = timeline(together(), sharex=long).figure()
+    for name in ("lanes", "in flight"):
+        assert axes(short, name).get_xlim() == axes(long.figure(), name).get_xlim()
+        assert axes(short, name).get_position().x0 == axes(long.figure(), name).get_position().x0
+    assert (
+        axes(timeline(together()).figure(), "lanes").get_xlim() != axes(short, "lanes").get_xlim()
+    )
+
+
+def test_what_a_shared_axis_is_too_short_for_is_not_cut_off() -> None:
+    short = timeline(together())
+    long = timeline(one_after_another(), sharex=short).figure()
+    assert (
+        axes(long, "lanes").get_xlim()
+        == axes(timeline(one_after_another()).figure(), "lanes").get_xlim()
+    )
+
+
+def test_whatever_carries_meaning_differs_from_the_paper_by_three_to_one() -> None:
+    drawn = [picture.THIN_WAITING, picture.TOKEN, picture.FROZEN, picture.ALIVE, picture.FAINT]
+    drawn += [colour for _, colour in picture.ENDS.values()]
+    assert min(contrast(colour, picture.PAPER) for colour in drawn) >= 3
+    assert contrast(picture.TOKEN, picture.RECEIVING) >= 3, "strokes upon their lane"
+
+
+@pytest.mark.parametrize("number", [90, 1000])
+def test_lanes_without_an_outline_have_the_colours_that_do_without(number: int) -> None:
+    figure = timeline([request(i, i / 99) for i in range(number)]).figure()
+    (part,) = [a for a in figure.axes if a.get_label() in ("lanes", "counted")]
+    for gid, colour in (("waiting", picture.THIN_WAITING), ("receiving", picture.TOKEN)):
+        assert to_hex(artist(part, gid).get_facecolor()[0]) == colour
+    handles = dict(zip(legend(figure), figure.legends[0].legend_handles, strict=True))
+    assert to_hex(handles["waits for the first token"].get_facecolor()) == picture.THIN_WAITING  # type: ignore[union-attr]
+    assert to_hex(handles["receives"].get_facecolor()) == picture.TOKEN  # type: ignore[union-attr]
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2's ratio of two colours."""
+    darker, lighter = sorted(map(_luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_the_legend_explains_a_loop_that_ran_and_one_that_was_blocked() -> None:

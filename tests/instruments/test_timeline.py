@@ -9,7 +9,8 @@ from helpers import observe
 from helpers.clients import async_client, blocking_client, model
 from helpers.observe import NO_JOURNAL, Journal
 from helpers.timelines import recorded, timeline
-from helpers.timelines.show import Run, Timeline
+from helpers.timelines.run import Run
+from helpers.timelines.show import Timeline
 from tests.instruments.made import heartbeat, one_after_another, request, together
 
 QUESTION: Any = [{"role": "user", "content": "Why is the sky blue?"}]
@@ -107,6 +108,18 @@ def test_a_blocking_call_freezes_the_loop_that_a_recording_listens_to() -> None:
     assert "blocking: one request" in said
     assert "finished. The event loop stood still meanwhile. concurrent:" in said
     assert "all 3 in flight at once; all finished. The event loop had its turns meanwhile." in said
+
+
+def test_a_lane_is_named_for_the_task_that_asked_where_the_task_was_given_a_name() -> None:
+    async def main() -> Any:
+        with recorded() as stretch:
+            named = asyncio.create_task(ask_async(), name="haiku")
+            await named
+            await asyncio.create_task(ask_async())
+        return stretch
+
+    lanes = timeline(asyncio.run(main())).figure().axes[1]
+    assert [label.get_text() for label in lanes.get_yticklabels()] == ["haiku", "2"]
 
 
 def test_a_with_block_shows_its_own_requests_and_no_others(

@@ -13,9 +13,12 @@ from tests.parent import wait_for_the_parents_end
 MODEL = "smollm2-135m-instruct"
 API_KEY = "a-key-for-loopback"
 
-TOKENS = 24
-"""The ceiling on a reply whose request names none: 0.3 s of one core. Words are not judged, and a
-lesson makes some twenty calls."""
+TOKENS = 200
+"""The ceiling on a reply whose request names none, and that finds no end: 3 s of one core."""
+
+ENDS = (".", "\n\n")
+"""What ends a reply: its first sentence or paragraph, of some 25 tokens. Words are not judged, but
+a lesson takes no broken-off text for an answer, and so small a model may find no end of its own."""
 
 CONTEXT = 8192
 """Tokens, shared by all that is in flight; what the model was trained on. Costs 190 MB."""
@@ -49,6 +52,7 @@ def main() -> None:
     settings.kv_unified = True
     settings.n_parallel = IN_FLIGHT
     settings.n_predict = TOKENS
+    settings.antiprompt = list(ENDS)
     settings.cpuparams.n_threads = 1  # two stall each other on busy cores
     settings.cpuparams_batch.n_threads = 1
     settings.sampling.temp = 0  # the same reply each time, so that a failure can be repeated

@@ -20,7 +20,7 @@ def client(real_server: RealServer) -> Iterator[OpenAI]:
         yield client
 
 
-def test_it_streams_an_answer_and_stops_at_the_ceiling(
+def test_it_streams_an_answer_that_ends_with_its_first_sentence(
     client: OpenAI, real_server: RealServer
 ) -> None:
     chunks = list(
@@ -31,7 +31,7 @@ def test_it_streams_an_answer_and_stops_at_the_ceiling(
         )
     )
     assert len([chunk for chunk in chunks if chunk.choices[0].delta.content]) > 5
-    assert chunks[-1].choices[0].finish_reason == "length"
+    assert chunks[-1].choices[0].finish_reason == "stop"
 
 
 def test_it_lists_its_model(client: OpenAI, real_server: RealServer) -> None:

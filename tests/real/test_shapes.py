@@ -30,7 +30,7 @@ STREAMED_USAGE = {
 }
 
 RESPONSE_FIELDS = (
-    "background|error|incomplete_details|instructions|max_output_tokens|max_tool_calls|metadata|"
+    "background|conversation|error|incomplete_details|instructions|max_output_tokens|max_tool_calls|metadata|"
     "parallel_tool_calls|previous_response_id|prompt_cache_key|reasoning|safety_identifier|"
     "service_tier|temperature|text|tool_choice|tools|top_logprobs|top_p|truncation|user"
 )

@@ -13,6 +13,9 @@ from nbval.plugin import IPyNbFile, coalesce_streams, nocolors
 from tests.run_all.queue import run_all
 from tools import notebooks
 
+# Slow, as nbval has run each lesson already, one cell at a time: this is the second proof.
+pytestmark = pytest.mark.slow
+
 NESTED = """\
 import asyncio
 import nest_asyncio

@@ -5,15 +5,15 @@ import json
 from typing import Any
 
 from helpers.mock_server.app import build
-from helpers.mock_server.pacing import Pace
-from helpers.mock_server.state import State
+from helpers.mock_server.control.state import State
+from helpers.mock_server.protocol.pacing import Pace
 
 
 class Inside:
     """A server in this process, without delays."""
 
-    def __init__(self) -> None:
-        self.state = State(pace=Pace(dial=0))
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state or State(pace=Pace(dial=0))
         self._app = build(self.state)
 
     def ask(

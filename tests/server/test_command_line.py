@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from helpers.mock_server.__main__ import read_options
+from tests.server.inside import Inside
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "helpers.mock_server"]
@@ -79,6 +80,7 @@ def test_a_taken_port_is_told_in_one_sentence() -> None:
 CONTROLS = """
     --port --pace --first --gap --jitter --seed --model-pace --models --api-key --max-body
     --requests --tokens --period --max-concurrent --max-queue --exit-with-parent
+    --replies --strict --record --upstream /mock/replies
     x-mock-pace x-mock-fault x-mock-client
     /mock/journal /mock/journal/events /mock/pace /mock/faults /mock/limits /mock/reset
 """
@@ -109,7 +111,7 @@ def test_options_become_settings() -> None:
         --tokens 5 --period 6 --max-concurrent 7 --max-queue 8 --model-pace org/x:1:gap=9
         --max-body 10 --exit-with-parent
     """
-    state, port, ends = read_options(options.split())
+    state, _, port, ends = read_options(options.split())
     assert (port, ends) == (5, True)
     assert (state.models, state.api_key, state.max_body) == (("a", "b"), "k", 10)
     pace = state.pace
@@ -125,7 +127,9 @@ def test_options_become_settings() -> None:
     [
         "--pace -1", "--pace fast", "--port 70000", "--first -1", "--jitter 2", "--requests 0",
         "--max-queue -1", f"--tokens {10**400}", "--period 0", "--model-pace slow",
-        "--model-pace slow:warp=9", "--what",
+        "--model-pace slow:warp=9", "--what", "--record x", "--upstream http://127.0.0.1:1",
+        "--record /no/such/place --upstream http://127.0.0.1:1", "--record x --upstream host",
+        "--record x --upstream http://127.0.0.1:1 --api-key k",
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_refused(
@@ -135,6 +139,43 @@ def test_an_option_that_makes_no_sense_is_refused(
         read_options(options.split())
     assert raised.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_a_server_without_scripts_does_not_load_what_reads_them() -> None:
+    code = "import sys, helpers.mock_server.__main__; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_replies_come_from_a_file_and_a_reset_brings_them_back(tmp_path: Path) -> None:
+    file = tmp_path / "replies.jsonl"
+    file.write_text('# first\n\n{"text": "Paris", "when": "capital"}\n{"text": "Rome"}\n')
+    replies = read_options(["--replies", str(file), "--strict"])[0].replies
+    assert replies.strict
+    assert [waiting.script.text for waiting in replies.waiting] == ["Paris", "Rome"]
+    replies.clear()
+    replies.strict = False
+    replies.reset()
+    assert replies.strict
+    assert [waiting.script.text for waiting in replies.waiting] == ["Paris", "Rome"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('{"text": "a"}\n{"txet": "b"}', "line 2: A reply has no 'txet'"),
+        ('{"text": ', "line 1 is no JSON"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_of_replies_that_cannot_be_read_is_told_with_its_line(
+    tmp_path: Path, text: str | None, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "replies.jsonl"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit):
+        read_options(["--replies", str(file)])
+    assert word in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -204,3 +245,32 @@ def _answers(root: str) -> bool:
         return httpx2.get(f"{root}/mock", trust_env=False, timeout=1.0).status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def test_an_address_beyond_loopback_wants_a_key() -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.7", "example.org"):
+        code, _, error = words("--host", host)
+        assert code == 2
+        assert "--api-key" in error
+    for host in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
+        state, found, _, _ = read_options(["--host", host])
+        assert (found, state.guarded) == (host, False)
+    assert read_options(["--host", "0.0.0.0", "--api-key", "k"])[0].guarded
+
+
+def test_a_server_that_others_reach_gives_401_to_other_keys_on_all_its_routes() -> None:
+    # The rule goes by what was asked for; the test itself opens no port to the outside.
+    state, _, _, _ = read_options(["--host", "0.0.0.0", "--api-key", "right"])
+    server = Inside(state)
+    for path in ("/v1/models", "/mock", "/mock/journal"):
+        assert server.ask("GET", path, headers={"authorization": "Bearer wrong"})[0] == 401
+        assert server.ask("GET", path, headers={"authorization": "Bearer right"})[0] == 200
+    assert server.ask("GET", "/health", headers={"authorization": ""})[0] == 200
+
+
+def test_it_lets_in_pages_of_origins_that_are_named() -> None:
+    with running("--allow-origin", "https://app.example/") as (_, base_url):
+        for origin, status in (("https://app.example", 204), ("https://other.example", 403)):
+            headers = {"origin": origin, "access-control-request-method": "POST"}
+            answer = httpx2.request("OPTIONS", base_url, headers=headers, trust_env=False)
+            assert answer.status_code == status

@@ -11,22 +11,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from helpers.mock_server.control import A_STRETCH, in_pieces
-from helpers.mock_server.journal import Journal
+from helpers.mock_server.control.controls import A_STRETCH, in_pieces
+from helpers.mock_server.control.journal import Journal
 from helpers.observe import Request
 from helpers.pytest_plugin import MockOpenAI
 
 STORY = {"model": "mock-chat", "messages": [{"role": "user", "content": "Tell a story"}]}
 KEY = {"authorization": "Bearer mock"}
-
-
-@pytest.fixture
-def http(mock_openai: MockOpenAI) -> Iterator[httpx2.Client]:
-    """A plain client of the API."""
-    with httpx2.Client(
-        base_url=mock_openai.base_url, headers=KEY, trust_env=False, timeout=30.0
-    ) as client:
-        yield client
 
 
 def once(condition: Callable[[], bool]) -> None:

@@ -1,7 +1,6 @@
 """Rate limits that count down and refill, and a queue for a server that is full."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -9,8 +8,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from helpers.mock_server.errors import ApiError
-from helpers.mock_server.limits import Queue, Rate, RateLimiter
+from helpers.mock_server.control.limits import Queue, Rate, RateLimiter
+from helpers.mock_server.protocol.errors import ApiError
 from helpers.pytest_plugin import MockOpenAI
 
 STORY: dict[str, Any] = {
@@ -18,15 +17,6 @@ STORY: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Tell a story"}],
 }
 KEY = {"authorization": "Bearer mock"}
-
-
-@pytest.fixture
-def http(mock_openai: MockOpenAI) -> Iterator[httpx2.Client]:
-    """A plain client of the API."""
-    with httpx2.Client(
-        base_url=mock_openai.base_url, headers=KEY, trust_env=False, timeout=30.0
-    ) as client:
-        yield client
 
 
 # --- rates ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from helpers.mock_server.pacing import Pace, changed, parse
+from helpers.mock_server.protocol.pacing import Pace, changed, parse
 from helpers.observe import Request
 from helpers.pytest_plugin import MockOpenAI
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.mock_server import files, pacing, schemas, tokens
-from helpers.mock_server.errors import ApiError
-from helpers.mock_server.validity import Unsatisfiable
+from helpers.mock_server.api import files
+from helpers.mock_server.content import schemas, tokens
+from helpers.mock_server.content.validity import Unsatisfiable
+from helpers.mock_server.protocol import pacing
+from helpers.mock_server.protocol.errors import ApiError
 from tests.server.inside import Inside, is_error
 
 EXAMPLES = 60

@@ -1,13 +1,12 @@
 """The fixture for other people's tests, in a project of theirs."""
 
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from helpers.pytest_plugin import MockOpenAI
+from tests.server import theirs
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,25 +45,71 @@ def test_it_works_in_a_project_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(THEIR_TEST)
     (tmp_path / "conftest.py").write_text(THEIR_CONFTEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    options = ["-q", "-p", "no:cacheprovider", "-p", "helpers.pytest_plugin"]
-    # The plugin is loaded by its path, whether or not this checkout is what pip installed.
-    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
-    ended = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = theirs.tested(tmp_path)
     assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
-def _environment() -> dict[str, str]:
-    import os
+FAILING = """
+import openai
+import pytest
 
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+def ask(mock, text):
+    with openai.OpenAI(base_url=mock.base_url, api_key="any", max_retries=0) as client:
+        answer = client.chat.completions.create(
+            model="any", messages=[{"role": "user", "content": text}]
+        )
+    return answer.choices[0].message.content
+
+def test_fails_with_a_reply_left(mock_openai):
+    mock_openai.reply("Paris", when="capital")
+    assert ask(mock_openai, "What is the city?") == "Paris"
+
+def test_passes_but_for_a_reply_left(request):
+    mock = request.getfixturevalue("mock_openai_env")
+    mock.reply("Rome", when="capital", times=2)
+    assert ask(mock, "The capital?") == "Rome"
+
+def test_passes_with_an_optional_reply_left(mock_openai):
+    mock_openai.reply("Oslo", when="fjord", optional=True)
+    mock_openai.reply("Bergen", when="rain", times=None)
+    assert ask(mock_openai, "Much rain?") == "Bergen"
+    ask(mock_openai, "Anything else?")
+
+def test_strict_and_missed(mock_openai):
+    mock_openai.strict()
+    with pytest.raises(openai.BadRequestError):
+        ask(mock_openai, "The weather?")
+
+def test_strict_and_all_used(mock_openai):
+    mock_openai.strict()
+    mock_openai.reply("Oslo")
+    assert ask(mock_openai, "The capital?") == "Oslo"
+
+@pytest.mark.xfail(strict=True)
+def test_expected_to_fail(mock_openai):
+    mock_openai.reply("Oslo")
+
+def test_ends_the_server(mock_openai):
+    mock_openai.reply("Oslo")
+    mock_openai.http.close()
+"""
+
+
+def test_replies_that_were_not_needed_fail_a_test_and_are_told(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(FAILING)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    ended = theirs.tested(tmp_path)
+    said = ended.stdout
+    assert "3 failed, 3 passed, 1 xfailed" in said, said + ended.stderr
+    assert said.count("scripted replies of mock_openai") == 1, "beside the failed assertion alone"
+    assert 'was not used: {"when": {"message": "capital"}, "text": "Paris"}' in said
+    assert "the last message “What is the city?”" in said
+    assert "was not used 1 of 2 times" in said
+    assert said.count("the last message “The weather?”") == 1
+    for name in ("fails_with_a_reply", "passes_but_for_a_reply", "strict_and_missed"):
+        assert f"FAILED test_theirs.py::test_{name}" in said
+    assert "Oslo" not in said
+    assert "Traceback" not in said
 
 
 def test_the_package_declares_it() -> None:

@@ -14,9 +14,10 @@ import pydantic
 import pytest
 from pydantic import Field
 
-from helpers.mock_server import fields, patterns, schemas, tools
-from helpers.mock_server.errors import ApiError
-from helpers.mock_server.validity import Unsatisfiable
+from helpers.mock_server.content import patterns, schemas, tools
+from helpers.mock_server.content.validity import Unsatisfiable
+from helpers.mock_server.protocol import fields
+from helpers.mock_server.protocol.errors import ApiError
 
 WORDS = schemas.words("Tell me of Paris", "A reply of words.")
 

@@ -9,8 +9,8 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-from helpers.mock_server.replies import reply
-from helpers.mock_server.tokens import count
+from helpers.mock_server.content.replies import reply
+from helpers.mock_server.content.tokens import count
 from tests.wire.conftest import Door
 from tests.wire.wire import ask, events, strictly
 

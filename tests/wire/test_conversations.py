@@ -11,10 +11,10 @@ from openai import OpenAI
 from openai.types.responses import Response, ResponseItem
 from pydantic import TypeAdapter
 
-from helpers.mock_server.pacing import MAX_TOKENS, Pace
+from helpers.mock_server.protocol.pacing import MAX_TOKENS, Pace
 from helpers.pytest_plugin import MockOpenAI
 from tests.server.inside import Inside
-from tests.wire.wire import ask, strictly
+from tests.wire.wire import ask, events, strictly
 
 CALL = {
     "id": "call_1",
@@ -24,6 +24,13 @@ CALL = {
 USER = {"role": "user", "content": "What is the weather in Paris?"}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 ANSWERED = {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees"}
+CALLED_OTHER = {
+    "role": "assistant",
+    "tool_calls": [
+        {"id": "call_2", "type": "function", "function": {"name": "send_email", "arguments": "{}"}}
+    ],
+}
+ANSWERED_OTHER = {"role": "tool", "tool_call_id": "call_2", "content": "sent"}
 
 FUNCTION = {"name": "get_weather", "description": "Get the weather in a city"}
 OTHER = {"name": "send_email", "description": "Send an email"}
@@ -184,6 +191,69 @@ def test_only_allowed_tools_are_called(
     body = ask(text, tools=CHAT_TOOLS)
     body["tool_choice"] = {"type": "allowed_tools", "allowed_tools": nested}
     assert called(http.post("/chat/completions", json=body)) == names
+
+
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "choice", "names"),
+    [
+        ([USER, CALLED, ANSWERED], "auto", []),
+        ([USER, CALLED, ANSWERED], "required", ["send_email"]),
+        ([USER, CALLED, ANSWERED, CALLED_OTHER, ANSWERED_OTHER], "required", []),
+        ([USER, CALLED, ANSWERED, CALLED_OTHER, ANSWERED_OTHER, USER], "required", ["get_weather"]),
+        ([USER, CALLED, ANSWERED], NAMED, ["get_weather"]),
+    ],
+)
+def test_after_a_tool_has_answered_what_has_to_be_called_is_called(
+    http: httpx2.Client, messages: list[Any], choice: Any, names: list[str]
+) -> None:
+    body = ask(messages=messages, tools=CHAT_TOOLS, tool_choice=choice)
+    assert called(http.post("/chat/completions", json=body)) == names
+    items = [item for message in messages for item in as_items(message)]
+    choice = choice if isinstance(choice, str) else {"type": "function", **choice["function"]}
+    assert called(responded(http, *items, tools=TOOLS, tool_choice=choice)) == names
+
+
+def as_items(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a chat message as items of the Responses API."""
+    if message["role"] == "tool":
+        output = {"call_id": message["tool_call_id"], "output": message["content"]}
+        return [{"type": "function_call_output", **output}]
+    if "tool_calls" in message:
+        return [
+            {"type": "function_call", "call_id": call["id"], **call["function"]}
+            for call in message["tool_calls"]
+        ]
+    return [message]
+
+
+def test_a_response_that_goes_on_knows_what_those_before_have_called(http: httpx2.Client) -> None:
+    names, last, said = [], None, [USER]
+    for _ in range(3):
+        more = {"previous_response_id": last} if last else {}
+        answer = responded(http, *said, tools=TOOLS, tool_choice="required", **more)
+        names.append(called(answer))
+        last = answer.json()["id"]
+        said = [
+            {"type": "function_call_output", "call_id": item["call_id"], "output": "done"}
+            for item in answer.json()["output"]
+            if item["type"] == "function_call"
+        ]
+    assert names == [["get_weather"], ["send_email"], []]
+
+
+@pytest.mark.parametrize(("choice", "finish"), [("required", "tool_calls"), (NAMED, "stop")])
+def test_a_call_that_was_forced_by_its_name_ends_with_stop(
+    http: httpx2.Client, choice: Any, finish: str
+) -> None:
+    body = ask("Hi", tools=CHAT_TOOLS, tool_choice=choice)
+    whole = http.post("/chat/completions", json=body).json()
+    assert whole["choices"][0]["finish_reason"] == finish
+    streamed = events(http.post("/chat/completions", json={**body, "stream": True}).text)
+    reasons = [json.loads(data)["choices"][0]["finish_reason"] for _, data in streamed[:-1]]
+    assert list(filter(None, reasons)) == [finish]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_wrong_field_is_named(
 @pytest.mark.parametrize(
     ("path", "body", "param", "code"),
     [
-        ("/responses", {}, "input", "missing_required_parameter"),
+        ("/responses", {}, None, "missing_required_parameter"),
         ("/responses", {"input": 3}, "input", "invalid_type"),
         ("/responses", {"input": "a", "max_output_tokens": 15}, "max_output_tokens",
          "integer_below_min_value"),
@@ -201,8 +201,8 @@ def test_an_unknown_path_is_an_unknown_url(http: httpx2.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/chat/completions", "POST"),
-        ("DELETE", "/chat/completions", "POST"),
+        ("GET", "/responses", "POST"),
+        ("DELETE", "/chat/completions", "POST, GET"),
         ("POST", "/models", "GET"),
         ("PUT", "/files", "POST, GET"),
     ],

@@ -8,8 +8,8 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from helpers.mock_server.faults import KINDS
-from helpers.mock_server.replies import reply
+from helpers.mock_server.content.replies import reply
+from helpers.mock_server.control.faults import KINDS
 from helpers.pytest_plugin import MockOpenAI
 from tests.wire.conftest import Door
 from tests.wire.wire import ask, events, strictly

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from helpers.mock_server.replies import reply
+from helpers.mock_server.content.replies import reply
 from helpers.pytest_plugin import MockOpenAI
 
 pytestmark = pytest.mark.slow

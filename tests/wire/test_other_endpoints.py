@@ -22,11 +22,11 @@ from openai.types import (
     ModerationCreateResponse,
 )
 
-from helpers.mock_server import batches, chat, embeddings, files, moderations
-from helpers.mock_server.answers import Answer, Call, whole
-from helpers.mock_server.pacing import Pace
-from helpers.mock_server.replies import reply
-from helpers.mock_server.state import State
+from helpers.mock_server.api import batches, chat, embeddings, files, moderations
+from helpers.mock_server.content.replies import reply
+from helpers.mock_server.control.state import State
+from helpers.mock_server.protocol.answers import Answer, Call, whole
+from helpers.mock_server.protocol.pacing import Pace
 from helpers.pytest_plugin import MockOpenAI
 from tests.wire.conftest import Door
 from tests.wire.wire import ask, events, strictly
@@ -478,3 +478,56 @@ def test_a_batch_tells_when_it_was_in_each_state_and_what_it_was_given(client: O
     assert batch.completed_at
     times = [batch.created_at, batch.in_progress_at, batch.finalizing_at, batch.completed_at]
     assert times == sorted(times)
+
+
+def test_a_batch_says_when_its_files_expire(client: OpenAI, http: httpx2.Client) -> None:
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/completions"}
+    text = json.dumps({**line, "body": {"model": "m", "prompt": "hello"}})
+    file = client.files.create(file=("a.jsonl", text.encode()), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/completions",
+        completion_window="24h",
+        output_expires_after={"anchor": "created_at", "seconds": 7200},
+    )
+    while batch.status != "completed":
+        batch = client.batches.retrieve(batch.id)
+    output = client.files.retrieve(str(batch.output_file_id))
+    assert output.expires_at == output.created_at + 7200
+    for wrong in ({"anchor": "now", "seconds": 7200}, {"anchor": "created_at", "seconds": 5}):
+        asked = {"input_file_id": file.id, "endpoint": "/v1/completions"}
+        body = {**asked, "completion_window": "24h", "output_expires_after": wrong}
+        assert http.post("/batches", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "json_object"},
+        {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "a",
+                "schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+            },
+        },
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_json_whose_characters_are_cut_stays_json(
+    client: OpenAI, form: dict[str, Any], stream: bool
+) -> None:
+    request: Any = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Answer in json: why is the sky blue?"}],
+        "response_format": form,
+        "extra_headers": {"x-mock-fault": "split-utf8"},
+    }
+    if stream:
+        chunks = client.chat.completions.create(**request, stream=True)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    else:
+        text = client.chat.completions.create(**request).choices[0].message.content
+    found = json.loads(text)
+    if form["type"] == "json_object":
+        assert "☕" in found["answer"]

@@ -12,8 +12,8 @@ from openai.types import responses as types
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
-from helpers.mock_server.replies import reply
-from helpers.mock_server.tokens import count
+from helpers.mock_server.content.replies import reply
+from helpers.mock_server.content.tokens import count
 from helpers.pytest_plugin import MockOpenAI
 from tests.wire.conftest import Door
 from tests.wire.wire import events, strictly

@@ -6,6 +6,19 @@ from typing import Any
 
 from openai import BaseModel
 
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+"""A tool to offer."""
+
 
 def strictly(kind: type[BaseModel], value: Any, *, beside: frozenset[str] = frozenset()) -> Any:
     """Return a JSON value as the SDK's type, which it must fit strictly and without extra fields.

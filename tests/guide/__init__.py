@@ -1,0 +1,1 @@
+"""The small runs behind the field guide's rows."""
