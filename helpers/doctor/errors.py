@@ -5,7 +5,7 @@ import asyncio
 import inspect
 from types import AsyncGeneratorType, CoroutineType
 
-from helpers.doctor import protocols, remedies, texts
+from helpers.doctor import answers, protocols, remedies, texts
 from helpers.doctor.finding import Finding, an, first_words
 from helpers.doctor.protocols import plain_name
 from helpers.doctor.source import TAKERS, Change, called, given
@@ -75,8 +75,8 @@ def _of_one(error: BaseException, found: list[Spot]) -> Finding | None:
             return _future(spot)
     if isinstance(error, asyncio.InvalidStateError) and text == texts.NO_RESULT_YET:
         return _no_result_yet(spot)
-    if isinstance(error, IndexError):
-        return _no_choices(spot)
+    if finding := answers.of_nothing(error, spot):
+        return finding
     if isinstance(error, TypeError) and (finding := _of_a_key(error, spot)):
         return finding
     said = texts.said(error)
@@ -433,11 +433,20 @@ def is_manager(kind: type | None) -> bool:
     )
 
 
+def _wants_entering(kind: type) -> bool:
+    """Whether it is another library's, or asyncio's, that is of use in an `async with` alone."""
+    return (
+        protocols.async_context(kind)
+        and not protocols.of_the_sdk(kind)
+        and not protocols.async_iterable(kind)
+    )
+
+
 def _wrong_way(said: Said, kind: type, target: ast.expr | None, spot: Spot) -> Finding | None:
     source, tried = spot.source, said.tried
     if tried in ("with", "async with"):
         return _wrong_with(kind, target, spot, tried)
-    if is_manager(kind):
+    if is_manager(kind) or (tried in ("await", "async for") and _wants_entering(kind)):
         return _not_entered(kind, target, spot, tried)
     if tried == "await":
         if protocols.async_iterable(kind):
@@ -530,7 +539,9 @@ def _not_entered(kind: type, target: ast.expr | None, spot: Spot, tried: str) ->
         change = remedies.entered_and_gone_over(spot.source, target, kind)
     return Finding(
         f"{first_words(an(plain_name(kind)))} wants {'an' if word[0] == 'a' else 'a'} {word}",
-        MANAGER,
+        MANAGER
+        if protocols.of_the_sdk(kind)
+        else "What it is for begins when it is entered, and ends with its block.",
         change,
         "02",
     )
@@ -598,6 +609,14 @@ def _plain_items(kind: type, target: ast.expr | None, spot: Spot) -> Finding | N
             else None,
             "02",
         )
+    if kind is type(None):
+        return Finding(
+            "What was to be gone over is None: the call returned nothing",
+            "An async def gives pieces if it yields them: an async for goes over such a call "
+            "without an await. Without a yield or a return it gives None.",
+            None,
+            "02",
+        )
     if protocols.iterable(kind):
         return Finding(
             f"{first_words(an(plain_name(kind)))} is gone over with a plain for",
@@ -645,21 +664,6 @@ def _joined(spot: Spot) -> Finding | None:
         if protocols.async_iterable(kind) and not protocols.awaitable(kind):
             assert kind is not None
             return _async_items(kind, part, spot)
-    return None
-
-
-def _no_choices(spot: Spot) -> Finding | None:
-    match spot.node:
-        case ast.Subscript(value=ast.Attribute(value=ast.Name() as name, attr="choices")) as node:
-            chunk = spot.names.value(name)  # None: a comprehension's own name may be gone by now
-            if chunk is None or (protocols.of_the_sdk(type(chunk)) and not chunk.choices):
-                return Finding(
-                    "This chunk has no choices",
-                    "A stream may end in a chunk that carries the usage and an empty list of "
-                    "choices. Look before you take the first.",
-                    remedies.guarded(spot.source, node),
-                    "02",
-                )
     return None
 
 

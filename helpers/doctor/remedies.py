@@ -691,6 +691,12 @@ def guarded(source: Source, target: ast.Subscript) -> Change | None:
     return source.change(source.wrapped(statement, f"if {look}: "))
 
 
+@offered
+def or_else(source: Source, target: ast.AST, text: str) -> Change | None:
+    """Go on with something empty where there may be None."""
+    return source.change(source.wrapped(target, "(", f" or {text})"))
+
+
 def _is_empty(node: ast.AST) -> bool:
     return ast.unparse(node) in ("[]", "{}", "list()", "dict()", "set()")
 

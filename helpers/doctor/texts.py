@@ -72,6 +72,8 @@ BAD_YIELD = "Task got bad yield: <coroutine object"
 AWAITED_TWICE = ("cannot reuse already awaited coroutine", "coroutine is being awaited already")
 NO_RESULT_YET = "Result is not set."
 FUTURE_NOT_AWAITED = "await wasn't used with future"
+NOTHING = re.compile(r"\bNoneType\b(?!.* can't be (?:awaited|used in 'await'))")
+"""None was used where something had to be, in whatever way but an await."""
 KEY_FUNCTION = "async_refresh_api_key"
 """The SDK's function that awaits what a client's `api_key=` function gives."""
 OUTSIDE = re.compile(

@@ -37,6 +37,12 @@ async def fails() -> None:
     raise LookupError("no")
 
 
+@contextlib.asynccontextmanager
+async def session() -> AsyncIterator[str]:
+    """What a library gives that has to be entered."""
+    yield "open"
+
+
 async def key() -> str:
     """What an async client takes in place of a key."""
     return "EMPTY"
@@ -83,6 +89,7 @@ def names_of(client: AsyncOpenAI, blocking: OpenAI) -> dict[str, Any]:
         "openai": openai,
         "pickle": pickle,
         "prompts": ["one", "two"],
+        "session": session,
         "stubborn": stubborn,
         "time": time,
         "words": words,

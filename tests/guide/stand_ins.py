@@ -5,6 +5,7 @@ brings it about. Needs the standard library alone.
 """
 
 import asyncio
+import contextlib
 import functools
 import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -157,6 +158,11 @@ def lines() -> Iterator[str]:
     yield "a"
 
 
+@contextlib.asynccontextmanager
+async def session() -> AsyncIterator[str]:
+    yield "open"
+
+
 async def stubborn() -> AsyncIterator[str]:
     try:
         yield "one"
@@ -183,6 +189,7 @@ def names_of() -> dict[str, Any]:
         "json": json,
         "lines": lines,
         "prompts": ["one", "two"],
+        "session": session,
         "stubborn": stubborn,
         "words": words,
     }

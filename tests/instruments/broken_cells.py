@@ -15,6 +15,9 @@ client = async_client(max_retries=0)
 blocking = blocking_client()
 M = dict(model=model(), messages=[{"role": "user", "content": "Say hello"}])
 I = dict(model=model(), input="Say hello")
+def odd(fault):
+    return {**M, "extra_headers": {"x-mock-fault": fault}}
+
 usage = {"stream_options": {"include_usage": True}}
 prompts = ["one", "two"]
 
@@ -468,6 +471,35 @@ BROKEN: dict[str, tuple[str, ...]] = {
         "stream = await client.chat.completions.create(**M, stream=True, **usage)\n"
         "[c.choices[0].delta async for c in stream]",
     ),
+    "an answer that a server left something out of": (
+        "(await client.chat.completions.create(**odd('reasoning-only'))).choices[0]"
+        ".message.content.strip()",
+        "blocking.chat.completions.create(**odd('refusal')).choices[0].message.content.strip()",
+        "reply = await client.chat.completions.create(**odd('refusal'))\n"
+        "reply.choices[0].message.content.split()",
+        "reply = await client.chat.completions.create(**odd('refusal'))\n"
+        "text = reply.choices[0].message.content\n"
+        "text.split()",
+        "message = (await client.chat.completions.create(**odd('refusal'))).choices[0].message\n"
+        "print('Answer: ' + message.content)",
+        "reply = await client.chat.completions.create(**odd('refusal'))\n"
+        "len(reply.choices[0].message.content)",
+        "reply = await client.chat.completions.create(**odd('refusal'))\n"
+        "','.join([reply.choices[0].message.content, 'end'])",
+        "reply = await client.chat.completions.create(**M)\n"
+        "for call in reply.choices[0].message.tool_calls:\n    print(call)",
+        "stream = await client.chat.completions.create(**odd('reasoning'), stream=True)\n"
+        "text = ''\n"
+        "async for chunk in stream:\n"
+        "    text += chunk.choices[0].delta.content",
+        "stream = await client.chat.completions.create(**M, stream=True)\n"
+        "async for chunk in stream:\n"
+        "    for piece in chunk.choices[0].delta.tool_calls:\n        print(piece)",
+        "for chunk in blocking.chat.completions.create(**odd('null-choices'), stream=True):\n"
+        "    text = chunk.choices[0].delta.content",
+        "stream = await client.chat.completions.create(**M, stream=True)\n"
+        "''.join([c.choices[0].delta.content async for c in stream])",
+    ),
 }
 
 BEFORE_3_13 = ("async for answer in asyncio.as_completed([ask(), ask()]):\n    print(answer)",)
@@ -482,6 +514,29 @@ WITHOUT_A_LINE = {
     "sorted(prompts, key=lambda p: await ask(p))": "A lambda cannot contain await",
     "import uvicorn\nasync def app(scope, receive, send): pass\n"
     "uvicorn.run(app, port=0)": "uvicorn.run starts an event loop",
+    "(await client.chat.completions.create(**odd('error-body'))).choices[0]": "The server sent no",
+    "reply = await client.chat.completions.create(**odd('null-choices'))\n"
+    "reply.choices[0].message.content": "The server sent no choices",
+    "reply = await client.chat.completions.create(**odd('no-choices'))\n"
+    "reply.choices[0]": "The server sent no choices",
+    "reply = blocking.chat.completions.create(**odd('null-delta'))\n"
+    "reply.choices[0].message.content": "The choice has no message",
+    "for chunk in blocking.chat.completions.create(**odd('null-delta'), stream=True):\n"
+    "    print(chunk.choices[0].delta.content)": "This chunk has no delta",
+    "blocking.chat.completions.create(**odd('no-usage')).usage.total_tokens": "There is no usage",
+    "reply = await client.responses.create(**I, extra_headers={'x-mock-fault': 'error-body'})\n"
+    "reply.output[0]": "The server sent no output",
+    "@contextlib.asynccontextmanager\n"
+    "async def session():\n"
+    "    yield client\n"
+    "opened = await session()": "A _AsyncGeneratorContextManager wants an async with",
+    "await asyncio.timeout(5)": "A Timeout wants an async with",
+    "lock = asyncio.Lock()\nasync for one in lock:\n    pass": "A Lock wants an async with",
+    "async def pieces():\n"
+    "    async for chunk in await client.chat.completions.create(**M, stream=True):\n"
+    "        pass\n"
+    "async for piece in await pieces():\n"
+    "    print(piece)": "What was to be gone over is None",
     "await client.chat.completions.create": "A method was awaited, not a call",
     "async def needs(prompt):\n    pass\nawait needs": "A function was awaited, not a call",
     "t = asyncio.create_task(client.chat.completions.stream(**M))": "create_task was given what",
@@ -566,6 +621,10 @@ CORRECT = (
     "{}[1]",
     "[][0]",
     "None.choices",
+    "class Mine:\n    content = None\nmine = Mine()\nmine.content.strip()",
+    "message = {'content': None}\nmessage['content'].strip()",
+    "reply = await client.chat.completions.create(**M)\nreply.choices[0].message.content + None",
+    "content = None\ncontent.strip()",
     "1 / 0",
     "not python",
     "await asyncio.wait_for(asyncio.sleep(3600), 0.001)",
