@@ -290,11 +290,21 @@ def _makes_coroutine(call: ast.Call, source: Source, names: Names) -> bool:
     owner = root(call.func)
     if isinstance(owner, ast.Name):
         scope = source.bindings(owner.id, call)
-        if scope and source.function(call) is not None:
-            inner = [source.function(one) for one in scope]
-            if any(one is not None for one in inner):
+        if any(source.function(one) is not None for one in scope):
+            client = _client_made(scope, names)
+            if client is None:
                 return False  # a function's own name: nobody knows what it stood for
+            names = names.assuming(owner.id, client)
     return names.kind(call) is CoroutineType
+
+
+def _client_made(scope: list[ast.AST], names: Names) -> type | None:
+    """Return the class of an SDK's client that a function makes and calls so, all in one place."""
+    match scope:
+        case [ast.withitem(context_expr=made)] | [ast.Call() as made]:
+            kind = names.kind(made)
+            return kind if protocols.of_the_sdk(kind) else None
+    return None
 
 
 def _key_for_a_blocking_client(call: ast.Call, source: Source, names: Names) -> Finding | None:

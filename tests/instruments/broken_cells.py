@@ -117,6 +117,16 @@ BROKEN: dict[str, tuple[str, ...]] = {
         "assert ask()",
         "async def main():\n    response = ask('inside')\n    print(response)\nawait main()",
         "async def main():\n    ask('inside, dropped')\nawait main()",
+        "async def main():\n"
+        "    async with async_client(max_retries=1) as own:\n"
+        "        response = own.chat.completions.create(**M)\n"
+        "        print(response)\n"
+        "await main()",
+        "async def main():\n"
+        "    own = async_client(max_retries=1)\n"
+        "    own.chat.completions.create(**M)\n"
+        "    return await own.chat.completions.create(**M)\n"
+        "await main()",
         "class Bot:\n    async def run(self):\n        ask('in a method')\nawait Bot().run()",
         "for p in prompts:\n    print(ask(p))",
         "import pathlib\nopen('/dev/null', 'w').write(str(ask('to a file')))",
