@@ -4,13 +4,14 @@ import re
 from importlib import import_module
 
 from helpers.checks.exercise import Exercise, Verdict, find, judge
-from helpers.checks.likely import take_hint
 from helpers.checks.record import note_passed, progress, reset_progress
 from helpers.checks.shipped import is_shipped
 
 __all__ = ["Exercise", "NoSuchExercise", "Verdict", "check", "hint", "progress", "reset_progress"]
 
 _hints_given: dict[str, int] = {}
+_fitting: dict[str, str] = {}
+"""The hint that fits what the last check of an exercise saw, until it is given."""
 
 
 class NoSuchExercise(LookupError):
@@ -61,8 +62,10 @@ async def check(name: str, answer: object) -> Verdict:
         NoSuchExercise: there is none of that name.
     """
     exercise = _exercise(name)
-    take_hint(name)  # it was about another answer
+    _fitting.pop(name, None)  # it was about another answer
     verdict = await judge(exercise, answer)
+    if verdict.hint:
+        _fitting[name] = verdict.hint
     if verdict.passed and not is_shipped(name, answer):
         note_passed(name)
     return verdict
@@ -77,7 +80,7 @@ def hint(name: str) -> str:
         NoSuchExercise: there is none of that name.
     """
     hints = _exercise(name).hints
-    if fitting := take_hint(name):
+    if fitting := _fitting.pop(name, ""):
         return _Text(f"hint, for what the check saw: {fitting}")
     given = min(_hints_given.get(name, 0) + 1, len(hints))
     _hints_given[name] = given

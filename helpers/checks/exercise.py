@@ -45,6 +45,8 @@ class Verdict:
     name: str
     passed: bool
     saw: tuple[str, ...]
+    hint: str = ""
+    """The hint that fits what was seen; empty where the exercise's own do."""
 
     def __repr__(self) -> str:
         word = "passed" if self.passed else "not yet"
@@ -56,12 +58,11 @@ class Verdict:
 
 
 class NotYet(Exception):
-    """The answer is not right yet; the message says what was seen."""
+    """The answer is not right yet; the message says what was seen. `hint`: as in `Verdict`."""
 
     def __init__(self, saw: str, hint: str = "") -> None:
         super().__init__(saw)
         self.hint = hint
-        """The hint that fits what was seen; empty where the exercise's own do."""
 
 
 _exercises: dict[str, Exercise] = {}
@@ -210,7 +211,7 @@ class Trial:
 
 async def judge(exercise: Exercise, answer: object) -> Verdict:
     """Try `answer`, bounded in time; end the tasks that it leaves behind."""
-    trial = Trial(answer)
+    trial, hint = Trial(answer), ""
     with (
         warnings.catch_warnings(),
         _tasks_started() as started,
@@ -222,7 +223,7 @@ async def judge(exercise: Exercise, answer: object) -> Verdict:
             saw: list[str] = [await _within(exercise.time_limit, exercise.judge(trial))]
             passed = True
         except NotYet as verdict:
-            passed, saw = False, [str(verdict)]
+            passed, saw, hint = False, [str(verdict)], verdict.hint
         except TimeoutError:
             passed, saw = False, [f"No answer within {exercise.time_limit:g} seconds."]
         except _HeldTheLoop:
@@ -241,7 +242,7 @@ async def judge(exercise: Exercise, answer: object) -> Verdict:
         saw.append("This endpoint keeps no journal: judged by results alone.")
     elif not passed and not exercise.own_server:
         saw.append(f"{count(len(trial.requests), 'request')} reached the server.")
-    return Verdict(exercise.name, passed, tuple(saw))
+    return Verdict(exercise.name, passed, tuple(saw), hint)
 
 
 def count(number: int, thing: str) -> str:

@@ -59,7 +59,7 @@ LIKELY = (
 )
 async def the_text_of_an_answer(trial: Trial) -> str:
     """`ask(text)` returns the answer's text."""
-    with explaining("00-1", trial, *LIKELY):
+    with explaining(trial, *LIKELY):
         text = await trial.run(QUESTION)
     call = describe_call(trial.answer, (QUESTION,))
     if not isinstance(text, str):
@@ -84,7 +84,7 @@ async def the_text_of_an_answer(trial: Trial) -> str:
 )
 async def text_and_tokens_of_one_answer(trial: Trial) -> str:
     """`ask_and_count(text)` returns the text and the tokens written, and pays for them once."""
-    with explaining("00-2", trial, *LIKELY):
+    with explaining(trial, *LIKELY):
         text, tokens = await text_and_tokens(trial, QUESTION)
         call = describe_call(trial.answer, (QUESTION,))
         expect_no_printed_form(call, text)

@@ -92,7 +92,7 @@ OF_CALLS_AT_ONCE = (
 )
 async def usage_of_a_stream(trial: Trial) -> str:
     """`answer_and_tokens(text)` streams, and returns the text and the tokens written."""
-    with explaining("01-1", trial, *OF_A_STREAM):
+    with explaining(trial, *OF_A_STREAM):
         with next_request_meets(THINKS_FIRST):
             text, tokens = await text_and_tokens(trial, QUESTION)
         if not trial.sees_requests:
@@ -120,7 +120,7 @@ async def usage_of_a_stream(trial: Trial) -> str:
 )
 async def questions_at_once(trial: Trial) -> str:
     """`ask_all(texts)` answers several questions with overlapping waits and a free event loop."""
-    with explaining("01-2", trial, *OF_CALLS_AT_ONCE):
+    with explaining(trial, *OF_CALLS_AT_ONCE):
         return await texts_at_once(trial, QUESTIONS)
 
 

@@ -48,7 +48,7 @@ of those beyond the first, whole words and sentences are handed on sooner."""
 )
 async def yields_text_as_it_comes(trial: Trial) -> str:
     moments: list[float] = []
-    with explaining("02-1", trial), Heartbeat() as beat:
+    with explaining(trial), Heartbeat() as beat:
         pieces = await Trial(_noting(trial.answer, moments)).run(QUESTION)
     if not pieces:
         raise NotYet("It ended without a single piece.")
@@ -86,7 +86,7 @@ async def shows_and_keeps_one_answer(trial: Trial) -> str:
         moments.append(time.monotonic())
         shown.append(piece)
 
-    with explaining("02-2", trial), Heartbeat() as beat:
+    with explaining(trial), Heartbeat() as beat:
         kept = await trial.run_awaited(QUESTION, show)
     if not shown:
         raise NotYet("Nothing was shown.")
@@ -130,7 +130,10 @@ def _only(requests: tuple[Request, ...]) -> Request:
         paid = "it is paid for twice" if len(requests) == 2 else "only one is needed"
         raise NotYet(f"{count(len(requests), 'request')} for one answer: {paid}.")
     if not requests[0].stream:
-        raise NotYet("The request did not ask for a stream.")
+        raise NotYet(
+            "The request did not ask for a stream.",
+            "One request is right. Which function hands on the pieces while they are written?",
+        )
     return requests[0]
 
 

@@ -40,7 +40,7 @@ TOLD_OF_IT = ("capital", "France")
     ),
 )
 async def capital_of(trial: Trial) -> str:
-    with explaining("03-1", trial), Heartbeat() as beat:
+    with explaining(trial), Heartbeat() as beat:
         result = await _text_for(trial, COUNTRY)
     _expect_requests(trial, 1, "question")
     told = f"{len(result)} characters of text came back"
@@ -69,7 +69,7 @@ async def capital_of(trial: Trial) -> str:
     ),
 )
 async def summarise(trial: Trial) -> str:
-    with explaining("03-2", trial):
+    with explaining(trial):
         summaries = await asyncio.gather(*(_text_for(trial, text) for text in TEXTS))
     gave_up = summaries.count(GAVE_UP)
     if gave_up:
@@ -137,12 +137,14 @@ async def _expect_a_mistake_to_come_out(trial: Trial) -> None:
                     "The summaries come. But then I let the call fail with a TypeError, as a "
                     f"mistake in the code does: after {_tries(len(calls))} it "
                     f"returned {describe(result)}. `except Exception` still hides the one "
-                    "sentence that says what is wrong."
+                    "sentence that says what is wrong.",
+                    "The client is right now. What keeps the error from the caller? It can go.",
                 )
     if len(calls) > 1:
         raise NotYet(
             "The summaries come. But then I let the call fail with a TypeError, as a mistake in "
-            f"the code does, and it was tried {len(calls)} times. Trying again mends no mistake."
+            f"the code does, and it was tried {len(calls)} times. Trying again mends no mistake.",
+            "The client is right now. Take the loop away: the SDK tries again where that helps.",
         )
 
 

@@ -84,37 +84,27 @@ _LIKELY = (
     ),
 )
 
-_fitting: dict[str, str] = {}
-
 
 @contextmanager
-def explaining(exercise: str, trial: Trial, *own: Likely) -> Iterator[None]:
+def explaining(trial: Trial, *own: Likely) -> Iterator[None]:
     """Say of an error that the answer raises in this block what it most likely means.
 
-    The hint that fits it is the next that `hint` gives for the exercise; so is one that the verdict
-    itself brings. `own`: what an error means in this exercise above all, looked at first.
+    `own`: what an error means in this exercise above all, looked at first.
 
     Raises:
-        NotYet: the block's, with a sentence more where the error is a likely one.
+        NotYet: the block's; with a sentence more, and the hint that fits, where the error is a
+            likely one.
     """
     try:
         yield
     except NotYet as verdict:
-        if verdict.hint:
-            _fitting[exercise] = verdict.hint
         error = verdict.__context__
         if error is None:
             raise
         known = _find(f"{type(error).__name__}: {error}", trial, (*own, *_LIKELY))
         if known is None:
             raise
-        _fitting[exercise] = known.hint
-        raise NotYet(f"{verdict}\n{known.sentence}") from None
-
-
-def take_hint(exercise: str) -> str | None:
-    """Return the hint that fits what the last check of the exercise saw, once; else None."""
-    return _fitting.pop(exercise, None)
+        raise NotYet(f"{verdict}\n{known.sentence}", known.hint) from None
 
 
 def _find(said: str, trial: Trial, known: tuple[Likely, ...]) -> Likely | None:

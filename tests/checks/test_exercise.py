@@ -289,7 +289,7 @@ def test_an_exercise_that_is_not_there_is_told_what_there_is() -> None:
 def test_a_hint_for_what_was_seen_comes_first_and_once_and_not_for_another_answer() -> None:
     @register("99-1", hints=("cool", "warm"))
     async def judged(trial: Trial) -> str:
-        with explaining("99-1", trial):
+        with explaining(trial):
             if await trial.run() != 42:
                 raise NotYet("It is another number.", "It is 42.")
         return "It is 42."
@@ -313,7 +313,7 @@ def test_what_an_error_means_in_this_exercise_goes_before_what_it_means_anywhere
 
     @register("99-1", hints=("cool",))
     async def judged(trial: Trial) -> str:
-        with explaining("99-1", trial, own):
+        with explaining(trial, own):
             return str(await trial.run())
 
     def fails() -> None:

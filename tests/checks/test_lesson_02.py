@@ -470,6 +470,8 @@ def test_a_wrong_show_and_keep_is_told_why(
     said = verdict("02-2", show_and_keep, lesson)
     assert said.startswith("not yet")
     assert says in said
+    if wrong is asks_for_a_whole_answer:
+        assert "Which function hands on the pieces" in hint("02-2")
 
 
 def test_a_plain_function_that_shows_and_keeps_is_turned_down_as_it_cannot_be_awaited(

@@ -336,20 +336,33 @@ async def tries_again_and_raises_at_last(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("answer", "still_wrong"),
+    ("answer", "still_wrong", "helps"),
     [
-        (keeps_the_loop_and_the_except, "after 3 tries it returned the text '(no summary)'."),
-        (keeps_the_except, "after one try it returned the text '(no summary)'."),
-        (tries_again_and_raises_at_last, "it was tried 3 times. Trying again mends no mistake."),
+        (
+            keeps_the_loop_and_the_except,
+            "after 3 tries it returned the text '(no summary)'.",
+            "What keeps the error from the caller?",
+        ),
+        (
+            keeps_the_except,
+            "after one try it returned the text '(no summary)'.",
+            "What keeps the error from the caller?",
+        ),
+        (
+            tries_again_and_raises_at_last,
+            "it was tried 3 times. Trying again mends no mistake.",
+            "Take the loop away",
+        ),
     ],
 )
 def test_a_saving_that_would_hide_the_next_mistake_is_told_what_is_still_wrong(
-    answer: Answer, still_wrong: str
+    answer: Answer, still_wrong: str, helps: str
 ) -> None:
     verdict = judged("03-2", answer)
     assert not verdict.passed
     assert verdict.saw[0].startswith("The summaries come. But then I let the call fail")
     assert still_wrong in verdict.saw[0]
+    assert helps in hint("03-2")
 
 
 def hands_the_call_on(text: str) -> Coroutine[Any, Any, str]:
