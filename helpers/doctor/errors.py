@@ -69,6 +69,15 @@ def _of_one(error: BaseException, found: list[Spot]) -> Finding | None:
                 None,
                 "06",
             )
+        if text == texts.CLIENT_CLOSED and _through_a_client(error):
+            return Finding(
+                "This client had been closed before the call was awaited",
+                "A with or async with closes its client at the end of its block, and a call that "
+                "nobody has awaited by then has not begun. Await it inside the block. Nothing was "
+                "sent.",
+                None,
+                "02",
+            )
         if text in texts.AWAITED_TWICE:
             return _awaited_twice(spot)
         if text == texts.FUTURE_NOT_AWAITED:
@@ -429,8 +438,13 @@ def is_manager(kind: type | None) -> bool:
         protocols.of_the_sdk(kind)
         and (protocols.async_context(kind) or protocols.context(kind))
         and not (protocols.async_iterable(kind) or protocols.iterable(kind))
-        and "client" not in getattr(kind, "__module__", "")
+        and not _can_be_closed(kind)
     )
+
+
+def _can_be_closed(kind: type | None) -> bool:
+    """Whether it is of use without being entered, as a client is."""
+    return hasattr(kind, "close") or hasattr(kind, "aclose")
 
 
 def _wants_entering(kind: type) -> bool:
@@ -439,6 +453,7 @@ def _wants_entering(kind: type) -> bool:
         protocols.async_context(kind)
         and not protocols.of_the_sdk(kind)
         and not protocols.async_iterable(kind)
+        and not _can_be_closed(kind)
     )
 
 

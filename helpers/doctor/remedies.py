@@ -624,7 +624,7 @@ def not_awaited(source: Source, target: ast.AST | None, kind: type | None) -> Ch
         case ast.AsyncFor(iter=iterated) | ast.comprehension(iter=iterated, is_async=1):
             if iterated is target:
                 edits += source.synchronous(holder)
-        case ast.withitem():
+        case ast.withitem() if not protocols.async_context(kind):
             statement = source.statement(target)
             if isinstance(statement, ast.AsyncWith):
                 edits += source.synchronous(statement)

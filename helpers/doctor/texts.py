@@ -67,6 +67,7 @@ RUNNING_LOOP = (
     "Cannot run the event loop while another loop is running",
 )
 OTHER_LOOP = ("Event loop is closed", "different event loop", "attached to a different loop")
+CLIENT_CLOSED = "Cannot send a request, as the client has been closed."
 BAD_YIELD = "Task got bad yield: <coroutine object"
 """What 3.11 says of gather(generator); later versions say that an awaitable is required."""
 AWAITED_TWICE = ("cannot reuse already awaited coroutine", "coroutine is being awaited already")

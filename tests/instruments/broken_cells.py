@@ -198,6 +198,8 @@ BROKEN: dict[str, tuple[str, ...]] = {
         "answer = await blocking.chat.completions.create(**M)",
         "await blocking.chat.completions.create(**M, stream=True)",
         "(await blocking.chat.completions.create(**M)).choices[0].message.content",
+        "own = await AsyncOpenAI(base_url=client.base_url, api_key='EMPTY')",
+        "async with await async_client(max_retries=1) as own:\n    pass",
         "await blocking.responses.create(**I)",
         "await blocking.models.list()",
         "await blocking.embeddings.create(model=model(), input='Hi')",
@@ -540,6 +542,9 @@ WITHOUT_A_LINE = {
     "async def session():\n"
     "    yield client\n"
     "opened = await session()": "A _AsyncGeneratorContextManager wants an async with",
+    "async with async_client(max_retries=1) as own:\n"
+    "    calls = [own.chat.completions.create(**M) for _ in prompts]\n"
+    "await asyncio.gather(*calls)": "This client had been closed",
     "await asyncio.timeout(5)": "A Timeout wants an async with",
     "lock = asyncio.Lock()\nasync for one in lock:\n    pass": "A Lock wants an async with",
     "async def pieces():\n"
