@@ -78,7 +78,8 @@ async def summarise(trial: Trial) -> str:
     if trial.sees_requests and peak_in_flight(trial.requests) < len(TEXTS):
         raise NotYet(
             "The second request arrived only after the first had ended: "
-            "the call holds the event loop while it waits."
+            "the call holds the event loop while it waits.",
+            "Which of the two clients waits without an `await`, and which gives you one to write?",
         )
     await _expect_a_mistake_to_come_out(trial)
     if not trial.sees_requests:
@@ -121,7 +122,11 @@ def _expect_requests(trial: Trial, number: int, thing: str) -> None:
     if any(not request.path.endswith("/chat/completions") for request in trial.requests):
         raise NotYet("What reached the server is no question to a model.")
     if len(trial.requests) != number:
-        raise NotYet(f"It takes one request a {thing}: {number} here.")
+        twice = len(trial.requests) > number
+        raise NotYet(
+            f"It takes one request a {thing}: {number} here.",
+            "Await once, and keep what it gives in a name." if twice else "",
+        )
 
 
 async def _expect_a_mistake_to_come_out(trial: Trial) -> None:

@@ -56,6 +56,11 @@ _LIKELY = (
         "The call's own `await` gives the stream. Then: async for chunk in stream:",
     ),
     Likely(
+        re.compile(rf"{_in_vain('async_generator')}|'async_generator' object is not iterable"),
+        "An async generator has many results, one after another, and each is waited for.",
+        "Read it with `async for piece in …:`, without another `await`.",
+    ),
+    Likely(
         re.compile(r"'AsyncStream' object has no attribute"),
         "An AsyncStream is an open connection: its chunks have what you look for.",
         "Read it with `async for chunk in stream:` and look into the chunk.",

@@ -446,6 +446,34 @@ async def blocks_meanwhile(lesson: Lesson, conversation: Any, show: Callable[[st
     return "…" * len(pieces)
 
 
+async def shows_by_a_plain_for(
+    lesson: Lesson, conversation: Any, show: Callable[[str], None]
+) -> object:
+    for piece in lesson["api_predict"](conversation):
+        show(piece)
+    return ""
+
+
+async def awaits_the_pieces(
+    lesson: Lesson, conversation: Any, show: Callable[[str], None]
+) -> object:
+    show(await lesson["api_predict"](conversation))
+    return ""
+
+
+@pytest.mark.parametrize("wrong", [shows_by_a_plain_for, awaits_the_pieces])
+def test_an_async_generator_read_in_another_way_is_told_how(
+    wrong: Callable[..., Any], lesson: Lesson
+) -> None:
+    run_cell("exercise-1-solution", lesson)
+
+    async def show_and_keep(conversation: Any, show: Callable[[str], None]) -> object:
+        return await wrong(lesson, conversation, show)
+
+    assert "has many results, one after another" in verdict("02-2", show_and_keep, lesson)
+    assert "`async for piece in …:`" in hint("02-2")
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
