@@ -70,12 +70,12 @@ class _Reader:
     "09-1",
     hints=(
         "Who looks at `stop`, and when? And what does `break` leave open?",
-        "Let one task read and draw, and another wait for `stop`. `asyncio.wait` returns when the "
-        "first of them is done; cancel what is left.",
-        "In `read`, `async with` around the stream. Then `reading, stopping = asyncio.create_task("
-        "read()), asyncio.create_task(stop.wait())`, `await asyncio.wait({reading, stopping}, "
-        "return_when=asyncio.FIRST_COMPLETED)`, cancel both and `await asyncio.wait` for them; "
-        "an error of `reading` is let out.",
+        "Let one task read and draw, and another wait for `stop`. `asyncio.wait` with `return_when="
+        "asyncio.FIRST_COMPLETED` returns when the first of them is done; cancel what is left.",
+        "Give `read` a function that keeps the text and draws it. Then `reading, stopping = "
+        "asyncio.create_task(read(client, question, keep)), asyncio.create_task(stop.wait())`, "
+        "`await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)`, cancel "
+        "both and `await asyncio.wait` for them; an error of `reading` is let out.",
     ),
 )
 async def stops(trial: Trial) -> str:
@@ -197,9 +197,9 @@ SOON = 3.0
         "How many requests does a word of five letters cost? Which of their answers is read?",
         "Keep the one task that is worth having. A new key cancels it and starts another, and each "
         "begins with a short sleep.",
-        "For each text: `asking.cancel()` if there is one, then `asking = asyncio.create_task("
-        "suggest(text))`, and `suggest` begins with `await asyncio.sleep(0.2)`. After the loop, "
-        "await the last one.",
+        "For each text: `asking.cancel()` if there is one, then `asking = group.create_task("
+        "suggest(text))`, and `suggest` begins with `await asyncio.sleep(0.2)`. The group waits "
+        "for the last one.",
     ),
 )
 async def suggests(trial: Trial) -> str:

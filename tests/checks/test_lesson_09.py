@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openai import APIError, AsyncOpenAI
 
-from helpers import model
+from helpers import async_client, model
 from tests.checks.judging import turned_down, verdict
 from tools import notebooks
 
@@ -313,6 +313,25 @@ def test_suggestions_that_cost_too_much_or_never_come_are_turned_down(
 def test_the_solution_of_the_second_exercise_passes() -> None:
     said = verdict("09-2", cell("exercise-2-solution", "suggestions"))
     assert said.passed, said
+
+
+def test_the_solution_of_the_second_exercise_leaves_nothing_behind_when_it_is_cancelled() -> None:
+    suggestions = cell("exercise-2-solution", "suggestions")
+
+    async def typed() -> AsyncIterator[str]:
+        yield "Why"
+        await asyncio.sleep(60)
+
+    async def left() -> set[asyncio.Task[Any]]:
+        before = asyncio.all_tasks()
+        async with async_client() as client:
+            call = asyncio.create_task(suggestions(client, typed(), print))
+            await asyncio.sleep(0.05)
+            call.cancel()
+            await asyncio.wait([call])
+            return asyncio.all_tasks() - before
+
+    assert asyncio.run(left()) == set()
 
 
 @pytest.mark.parametrize("answer", [through_a_queue, streamed])
