@@ -105,7 +105,8 @@ async def _expect_the_tales_asked_for(replies: list[_Reply]) -> None:
     hints=(
         "An endpoint that awaits a whole answer is not told that its visitor left. It must ask.",
         "Two tasks: one awaits the answer, one awaits messages until the disconnect. "
-        "`asyncio.wait` ends with the first that is done. Then neither may go on.",
+        "`asyncio.wait` with `return_when=asyncio.FIRST_COMPLETED` ends with the first that is "
+        "done. Then neither may go on.",
         "`await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)` in a "
         '`try`; `return await answering if answering.done() else ""`; and in `finally` cancel '
         "both.",
