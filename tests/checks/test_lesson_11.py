@@ -1,15 +1,24 @@
 """Lesson 11's checks turn down what is wrong for the right reason, and take what is right."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from openai import ContentFilterFinishReasonError, LengthFinishReasonError, OpenAIError
+from openai import (
+    AsyncStream,
+    ContentFilterFinishReasonError,
+    LengthFinishReasonError,
+    OpenAIError,
+)
+from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
 from helpers import model
 from tests.checks.judging import turned_down, verdict
+from tools import notebooks
+
+LESSON = notebooks.FOLDER / "11_tools_types_and_responses.ipynb"
 
 Create = Callable[..., Any]
 Run = Callable[[str, str], Awaitable[str]]
@@ -176,6 +185,32 @@ def test_an_agent_is_turned_down(answer: object, because: str) -> None:
 )
 def test_an_agent_is_accepted(answer: object) -> None:
     assert verdict("11-1", answer).passed
+
+
+def test_the_lessons_collected_bears_a_first_piece_without_arguments() -> None:
+    (joined,) = [cell for cell in notebooks.read(LESSON).cells if cell.id == "pieces-joined"]
+    names: dict[str, Any] = {"AsyncStream": AsyncStream}
+    exec(joined.source.partition("\n\n\nasync with")[0], names)
+
+    async def stream() -> AsyncIterator[ChatCompletionChunk]:
+        for piece in (
+            {"id": "call_1", "function": {"name": "get_weather"}},
+            {"function": {"arguments": '{"city": '}},
+            {"function": {"arguments": '"Paris"}'}},
+        ):
+            delta = {"tool_calls": [{"index": 0, **piece}]}
+            yield ChatCompletionChunk.model_validate(
+                {
+                    "id": "c",
+                    "object": "chat.completion.chunk",
+                    "created": 0,
+                    "model": "any",
+                    "choices": [{"index": 0, "delta": delta}],
+                }
+            )
+
+    _, (call,) = asyncio.run(names["collected"](stream()))
+    assert (call.id, call.function.arguments) == ("call_1", '{"city": "Paris"}')
 
 
 # --- 11-2: a second try only where it helps ----------------------------------------------------
