@@ -16,6 +16,15 @@ MOST_LINES = 20
 CELLS = range(15, 41)
 """Twenty to thirty is the aim; the opening lesson is shorter, one with many failures longer."""
 
+WORDS_A_MINUTE = 180
+"""Technical prose, read slowly."""
+
+MINUTES_A_CELL = 1.5
+"""To read a code cell, guess, run it and look."""
+
+MINUTES_AN_EXERCISE = 6
+"""With the try or two that go wrong. By these three, lessons 01 to 03 take what readers took."""
+
 MOST_BYTES = 500_000
 """What GitHub and a phone still open at once."""
 
@@ -26,7 +35,7 @@ KEYS = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|Bearer [A-Za-z0-9_-]{8,}")
 HOSTS = re.compile(r"https?://(?!127\.0\.0\.1|localhost)[\w.-]+|127\.0\.0\.1:\d+")
 
 BLOCK = re.compile(
-    r"\*\*Time\*\* \d+ minutes? · \*\*You need\*\* .+ · \*\*You will\*\* ", re.DOTALL
+    r"\*\*Time\*\* (\d+) minutes? · \*\*You need\*\* .+ · \*\*You will\*\* ", re.DOTALL
 )
 NOT_TESTED = re.compile(r"\b(?:NBVAL|PYTEST_VALIDATE)_\w+|^nbval-.*", re.MULTILINE)
 """What makes nbval pass over a cell, or over what it shows."""
@@ -67,8 +76,11 @@ def _page(notebook: NotebookNode) -> Iterator[str]:
     first, last = notebook.cells[0].source, notebook.cells[-1].source
     if not re.match(r"# .+\n+\S", first):
         yield "The first cell is no title with a sentence under it."
-    if not any(BLOCK.search(cell.source) for cell in notebook.cells[:2]):
+    block = next(filter(None, (BLOCK.search(cell.source) for cell in notebook.cells[:2])), None)
+    if block is None:
         yield "The block **Time** … · **You need** … · **You will** … is missing at the top."
+    elif not 0.75 <= int(block[1]) / (takes := minutes(notebook)) <= 1.25:
+        yield f"It says {block[1]} minutes; its words, cells and exercises take {takes:.0f}."
     if not last.startswith("## Recap"):
         yield "The last cell is no recap."
     else:
@@ -84,6 +96,16 @@ def _page(notebook: NotebookNode) -> Iterator[str]:
         yield "Nothing is predicted."
     for word in UNLOVED.findall(re.sub(r"`[^`]*`|```.*?```", "", prose, flags=re.DOTALL)):
         yield f"The prose says {word!r}."
+
+
+def minutes(notebook: NotebookNode) -> float:
+    """Return how long a reader takes; answers of the quiz and solutions are left folded."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    words = len(re.sub(r"<details>.*?</details>", "", prose, flags=re.DOTALL).split())
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    read = sum(not {"solution", "check"} & {*tags(cell)} for cell in code)
+    exercises = sum("exercise" in tags(cell) for cell in code)
+    return words / WORDS_A_MINUTE + read * MINUTES_A_CELL + exercises * MINUTES_AN_EXERCISE
 
 
 def _cells(notebook: NotebookNode) -> Iterator[str]:

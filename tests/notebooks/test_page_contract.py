@@ -60,7 +60,7 @@ def page() -> NotebookNode:
         return v4.new_markdown_cell(source, id=id)
 
     top = "# A title\nYou will be able to do it.\n\n"
-    block = "**Time** 9 minutes · **You need** lesson 01 · **You will** see, try"
+    block = "**Time** 18 minutes · **You need** lesson 01 · **You will** see, try"
     rest = [code(f"cell-{number}", "print(1)", prints("1\n")) for number in range(6)]
     cells = [
         markdown("title", top + block),
@@ -101,6 +101,12 @@ def set_outputs(id: str, *outputs: NotebookNode) -> Callable[[NotebookNode], Non
 BREAKS: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "no title": (set_source("title", "A title"), "no title"),
     "no block": (set_source("title", "# A title\nA sentence."), "**Time**"),
+    "hurried": (
+        lambda page: cell(page, "title").update(
+            source=cell(page, "title").source.replace("18 minutes", "10 minutes")
+        ),
+        "It says 10 minutes; its words, cells and exercises take 18.",
+    ),
     "no prediction": (set_source("predict", "## An idea"), "predicted"),
     "no recap": (set_source("recap", "The end."), "no recap"),
     "too few points": (set_source("recap", "## Recap\n- a\n\n**R** https://x.org"), "1 points"),
