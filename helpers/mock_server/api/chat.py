@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from helpers.mock_server.api import models, scripted
+from helpers.mock_server.api import models, requests, scripted
+from helpers.mock_server.api.requests import Message
 from helpers.mock_server.api.scripted import DONE
 from helpers.mock_server.content import generation, talk, tokens, tools
 from helpers.mock_server.content.talk import Conversation, Said, Wanted
@@ -39,6 +40,7 @@ tell short tokens from long ones."""
 class Request:
     """What a chat request asks for, checked."""
 
+    body: requests.Chat
     model: str
     conversation: Conversation
     wanted: Wanted
@@ -46,13 +48,13 @@ class Request:
     n: int
     top_logprobs: int | None
     """How many alternatives to list for each token; None for no `logprobs` at all."""
-    stream: bool
-    include_usage: bool
-    include_obfuscation: bool
-    service_tier: str
     pace: Pace
     deprecated: bool = False
     """Whether it offers `functions`, which came before `tools`."""
+
+    @property
+    def service_tier(self) -> str:
+        return "priority" if self.body.service_tier == "priority" else "default"
 
 
 async def create(call: Call, state: State) -> Answer:
@@ -66,7 +68,7 @@ async def create(call: Call, state: State) -> Answer:
         conversation=request.conversation,
         wanted=request.wanted,
         pace=request.pace,
-        stream=request.stream,
+        stream=bool(request.body.stream),
     )
     if isinstance(script, Whole | Stream):
         return script
@@ -77,7 +79,7 @@ async def create(call: Call, state: State) -> Answer:
         await asyncio.sleep(0)  # a large schema takes half a second: others may run in between
         choices.append(talk.say(request.conversation, request.wanted, turn, script))
     written = sum(choice.tokens for choice in choices)
-    if request.stream:
+    if request.body.stream:
         return Stream(
             _events(request, choices),
             pace=request.pace,
@@ -107,71 +109,38 @@ def read(call: Call, state: State) -> Request:
     Raises:
         ApiError: the body is not such a request.
     """
-    body = fields.json_object(call.body)
-    model = models.known(body.get("model"), state)
+    body = fields.read(requests.Chat, fields.json_object(call.body))
+    model = models.known(body.model, state)
     pace = state.pace_for(model, call)
-    messages = fields.array(body, "messages")
-    if not messages:
-        raise fields.empty_array("messages")
-    texts = [message_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
-    _check_answers(messages)
-    stream = fields.boolean(body, "stream")
-    options = fields.optional_object(body, "stream_options")
-    if options is not None and not stream:
-        raise errors.ApiError(
-            400,
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            param="stream_options",
-        )
-    most = fields.integer(body, "max_completion_tokens", least=1)
-    most_before = fields.integer(body, "max_tokens", least=1)
-    if most is not None and most_before is not None:
-        raise errors.ApiError(
-            400,
-            "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
-            param="max_tokens",
-            code="invalid_parameter_combination",
-        )
-    check_sampling(body)
-    _check_unused(body)
-    as_json, schema = _read_format(body, texts)
-    deprecated = body.get("functions") is not None or body.get("function_call") is not None
-    offered, choice = _read_functions(body) if deprecated else _read_tools(body)
-    parallel = body.get("parallel_tool_calls")
-    if parallel is not None and not isinstance(parallel, bool):
-        raise errors.wrong_type("parallel_tool_calls", "a boolean", parallel)
+    _check_answers(body.messages)
+    texts = [message.text for message in body.messages]
+    deprecated = body.functions is not None or body.function_call is not None
+    offered, choice = _functions(body) if deprecated else _tools(body)
+    most = body.max_completion_tokens or body.max_tokens
+    form = body.response_format
     return Request(
+        body=body,
         model=model,
-        conversation=_conversation(messages, texts),
+        conversation=_conversation(body.messages, texts),
         wanted=Wanted(
             tools=offered,
             choice=choice,
-            parallel=parallel is not False and not deprecated,
-            as_json=as_json,
-            schema=schema,
-            limits=generation.read_limits(body, most_before if most is None else most, pace.tokens),
+            parallel=body.parallel_tool_calls is not False and not deprecated,
+            as_json=form is not None and form.type != "text",
+            schema=form.schema_ if form is not None else None,
+            limits=body.limits(most, pace.tokens),
             appendix=call.appendix,
         ),
         prompt_tokens=tokens.count_prompt(texts),
-        n=fields.integer(body, "n", least=1, most=MAX_CHOICES) or 1,
-        top_logprobs=_read_logprobs(body),
-        stream=stream,
-        include_usage=stream_option(options, "include_usage"),
-        include_obfuscation=stream_option(options, "include_obfuscation"),
-        service_tier="priority" if body.get("service_tier") == "priority" else "default",
+        n=body.n or 1,
+        top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         pace=pace,
         deprecated=deprecated,
     )
 
 
-def stream_option(options: dict[str, Any] | None, name: str) -> bool:
-    """Return one of a request's `stream_options`."""
-    return options is not None and fields.boolean(options, name, f"stream_options.{name}")
-
-
-def _conversation(messages: list[dict[str, Any]], texts: list[str]) -> Conversation:
-    roles = [message["role"] for message in messages]
-    said = list(zip(roles, texts, strict=True))
+def _conversation(messages: list[Message], texts: list[str]) -> Conversation:
+    said = [(message.role, text) for message, text in zip(messages, texts, strict=True)]
     users = [text for role, text in said if role == "user"]
     results: list[str] = []
     for role, text in reversed(said):
@@ -183,80 +152,41 @@ def _conversation(messages: list[dict[str, Any]], texts: list[str]) -> Conversat
         system="\n".join(text for role, text in said if role in ("system", "developer")),
         results=tuple(results),
         last=texts[-1],
-        turn=1 + roles.count("assistant"),
+        turn=1 + sum(role == "assistant" for role, _ in said),
         called=frozenset(_called(messages)),
     )
 
 
-def _called(messages: list[dict[str, Any]]) -> Iterator[str]:
+def _called(messages: list[Message]) -> Iterator[str]:
     """Yield the names of the tools that were called since the user last spoke."""
     for message in reversed(messages):
-        if message["role"] == "user":
+        if message.role == "user":
             return
-        calls = [
-            call.get("custom" if call.get("type") == "custom" else "function")
-            for call in message.get("tool_calls") or ()
-        ]
-        for function in (*calls, message.get("function_call")):
-            name = function.get("name") if isinstance(function, dict) else None
-            if isinstance(name, str):
-                yield name
+        yield from message.called
 
 
-def message_text(message: Any, where: str) -> str:
-    """Return what a message says.
-
-    Raises:
-        ApiError: it is no message.
-    """
-    if not isinstance(message, dict):
-        raise errors.wrong_type(where, "an object", message)
-    role = message.get("role")
-    if role is None:
-        raise errors.missing(f"{where}.role")
-    if not isinstance(role, str):
-        raise errors.wrong_type(f"{where}.role", "a string", role)
-    if role not in ROLES:
-        raise errors.unsupported_value(f"{where}.role", role, ROLES)
-    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-        raise errors.missing(f"{where}.tool_call_id")
-    content = message.get("content")
-    if content is None:
-        instead = [name for name in INSTEAD if message.get(name) is not None]
-        if role == "function" or (role == "assistant" and instead):
-            return ""
-        raise errors.ApiError(
-            400,
-            f"Invalid value for 'content': expected a string, got null. (at {where})",
-            param=f"{where}.content",
-        )
-    return content_text(content, f"{where}.content")
-
-
-def _check_answers(messages: list[dict[str, Any]]) -> None:
+def _check_answers(messages: list[Message]) -> None:
     """See to it that tools answer calls that were made, each before anything else is said."""
     asked: dict[str, None] = {}  # ids in their order, quickly found
     waiting: dict[str, None] = {}
     for at, message in enumerate(messages):
-        if message["role"] != "tool":
+        if message.role != "tool":
             _check_none_waits(waiting, at)
-            asked = _call_ids(message, f"messages[{at}].tool_calls")
+            asked = dict.fromkeys(call.id for call in message.tool_calls or ())
             waiting = asked.copy()
             continue
         if not asked:
-            raise errors.ApiError(
-                400,
+            raise errors.invalid(
+                f"messages.[{at}].role",
                 "Invalid parameter: messages with role 'tool' must be a response to a preceeding "
                 "message with 'tool_calls'.",
-                param=f"messages.[{at}].role",
             )
-        answered = message["tool_call_id"]
+        answered = message.tool_call_id or ""
         if answered not in asked:
-            raise errors.ApiError(
-                400,
+            raise errors.invalid(
+                f"messages.[{at}].tool_call_id",
                 f"Invalid parameter: 'tool_call_id' of '{answered}' not found in 'tool_calls' of "
                 "previous message.",
-                param=f"messages.[{at}].tool_call_id",
             )
         waiting.pop(answered, None)
     _check_none_waits(waiting, len(messages) - 1)
@@ -264,27 +194,37 @@ def _check_answers(messages: list[dict[str, Any]]) -> None:
 
 def _check_none_waits(calls: dict[str, None], at: int) -> None:
     if calls:
-        raise errors.ApiError(
-            400,
+        raise errors.invalid(
+            f"messages.[{at}].role",
             "An assistant message with 'tool_calls' must be followed by tool messages responding "
             "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
             f"{', '.join(calls)}",
-            param=f"messages.[{at}].role",
         )
 
 
-def _call_ids(message: dict[str, Any], where: str) -> dict[str, None]:
-    if message.get("tool_calls") is None:
-        return {}
-    calls = fields.array(message, "tool_calls", where)
-    if not calls:
-        raise fields.empty_array(where)
-    for at, call in enumerate(calls):
-        if not isinstance(call, dict):
-            raise errors.wrong_type(f"{where}[{at}]", "an object", call)
-        if not isinstance(call.get("id"), str):
-            raise errors.missing(f"{where}[{at}].id")
-    return dict.fromkeys(call["id"] for call in calls)
+def _tools(body: requests.Chat) -> tuple[tuple[tools.Tool, ...], tools.Choice]:
+    offered = tuple(one.tool for one in body.tools or ())
+    return offered, requests.choice_of(body.tool_choice, offered)
+
+
+def _functions(body: requests.Chat) -> tuple[tuple[tools.Tool, ...], tools.Choice]:
+    """Return the tools in the form that came before `tools`, and what is said about calling."""
+    offered, choice = tuple(one.tool for one in body.functions or ()), body.function_call
+    problem = None
+    if not offered:
+        problem = "'function_call' is only allowed when 'functions' are specified."
+    elif isinstance(choice, requests.Named) and choice.name not in [one.name for one in offered]:
+        problem = f"no function named '{choice.name}' was specified in the 'functions' parameter."
+    if problem is not None:
+        raise errors.invalid("function_call", f"Invalid value for 'function_call': {problem}")
+    if isinstance(choice, requests.Named):
+        return offered, tools.Choice("named", (choice.name,))
+    return offered, tools.Choice(choice or "auto")
+
+
+def stream_option(options: dict[str, Any] | None, name: str) -> bool:
+    """Return one of a request's `stream_options`."""
+    return options is not None and fields.boolean(options, name, f"stream_options.{name}")
 
 
 def content_text(content: Any, where: str, kinds: tuple[str, ...] = PARTS) -> str:
@@ -330,58 +270,6 @@ def check_sampling(body: dict[str, Any]) -> None:
     fields.optional_object(body, "logit_bias")
 
 
-def _check_unused(body: dict[str, Any]) -> None:
-    """Check the other fields that change nothing, by their type: their values grow with time."""
-    fields.metadata(body)
-    fields.boolean(body, "store")
-    for name in ("reasoning_effort", "service_tier"):
-        fields.string(body, name)
-    if body.get("modalities") is not None:
-        fields.array(body, "modalities")
-
-
-def _read_logprobs(body: dict[str, Any]) -> int | None:
-    wanted = fields.boolean(body, "logprobs")
-    top = fields.integer(body, "top_logprobs", least=0, most=generation.MAX_TOP_LOGPROBS)
-    if top is not None and not wanted:
-        raise errors.ApiError(
-            400,
-            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
-            param="top_logprobs",
-        )
-    return (top or 0) if wanted else None
-
-
-def _read_format(body: dict[str, Any], texts: list[str]) -> tuple[bool, dict[str, Any] | None]:
-    wanted = fields.optional_object(body, "response_format")
-    if wanted is None:
-        return False, None
-    kind = wanted.get("type")
-    if kind == "text":
-        return False, None
-    if kind == "json_object":
-        if not any("json" in text.lower() for text in texts):
-            raise errors.ApiError(
-                400,
-                "'messages' must contain the word 'json' in some form, to use 'response_format' "
-                "of type 'json_object'.",
-                param="messages",
-            )
-        return True, None
-    if kind != "json_schema":
-        raise errors.unsupported_value(
-            "response_format.type", kind, ("json_object", "json_schema", "text")
-        )
-    described = wanted.get("json_schema")
-    if described is None:
-        raise errors.missing("response_format.json_schema")
-    schema = read_schema(described, "response_format.json_schema")
-    if described.get("strict") is True:
-        said = f"Invalid schema for response_format '{described['name']}'"
-        tools.check_strict(schema, said, "response_format", None)
-    return True, schema
-
-
 def read_schema(described: Any, where: str) -> dict[str, Any]:
     """Return the JSON schema of a `{"name", "schema"}` object.
 
@@ -395,70 +283,6 @@ def read_schema(described: Any, where: str) -> dict[str, Any]:
     if schema is None:
         raise errors.missing(f"{where}.schema")
     return schema
-
-
-def _read_tools(body: dict[str, Any]) -> tuple[tuple[tools.Tool, ...], tools.Choice]:
-    found = []
-    if body.get("tools") is not None:
-        for at, tool in enumerate(fields.array(body, "tools")):
-            where = f"tools[{at}]"
-            if not isinstance(tool, dict):
-                raise errors.wrong_type(where, "an object", tool)
-            kind = tool.get("type")
-            if kind is None:
-                raise errors.missing(f"{where}.type")
-            if kind not in tools.CALLED:
-                raise errors.unsupported_value(f"{where}.type", kind, tools.CALLED)
-            if tool.get(kind) is None:
-                raise errors.missing(f"{where}.{kind}")
-            read = tools.read_custom if kind == "custom" else tools.read_tool
-            found.append(read(tool[kind], f"{where}.{kind}"))
-    offered, choice = tuple(found), body.get("tool_choice")
-    kind = choice.get("type", "function") if isinstance(choice, dict) else "function"
-    named = choice.get(kind) if isinstance(choice, dict) and isinstance(kind, str) else None
-    name = named.get("name") if isinstance(named, dict) else None
-    return offered, tools.read_choice(choice, offered, name, f"tool_choice.{kind}.name")
-
-
-def _read_functions(body: dict[str, Any]) -> tuple[tuple[tools.Tool, ...], tools.Choice]:
-    """Return the tools in the form that came before `tools`, and what is said about calling."""
-    found = []
-    if body.get("functions") is not None:
-        if body.get("tools") is not None:
-            raise errors.ApiError(
-                400,
-                "The 'functions' parameter is not allowed beside 'tools', which replaces it.",
-                param="functions",
-            )
-        given = fields.array(body, "functions")
-        if not given:
-            raise fields.empty_array("functions")
-        found = [tools.read_tool(one, f"functions[{at}]") for at, one in enumerate(given)]
-    offered, choice = tuple(found), body.get("function_call")
-    if not offered:
-        raise errors.ApiError(
-            400,
-            "Invalid value for 'function_call': 'function_call' is only allowed when 'functions' "
-            "are specified.",
-            param="function_call",
-        )
-    if choice is None or choice in ("none", "auto"):
-        return offered, tools.Choice(choice or "auto")
-    if isinstance(choice, str):
-        raise errors.unsupported_value("function_call", choice, ("none", "auto"))
-    if not isinstance(choice, dict):
-        raise errors.wrong_type("function_call", "a string or an object", choice)
-    name = fields.string(choice, "name", "function_call.name")
-    if name is None:
-        raise errors.missing("function_call.name")
-    if name not in [tool.name for tool in offered]:
-        raise errors.ApiError(
-            400,
-            f"Invalid value for 'function_call': no function named '{name}' was specified in the "
-            "'functions' parameter.",
-            param="function_call",
-        )
-    return offered, tools.Choice("named", (name,))
 
 
 # --- what is answered -------------------------------------------------------------------------
@@ -569,7 +393,7 @@ def _events(request: Request, choices: list[Said]) -> Iterator[Event]:
         }
     )[:-1]
     # Most of a chunk is the same for all: it is written once, and each token adds its own part.
-    closing = b"}]" + (b',"usage":null' if request.include_usage else b"") + b"}\n\n"
+    closing = b"}]" + (b',"usage":null' if request.body.includes.include_usage else b"") + b"}\n\n"
     openings = [
         b"data: " + head + b',"choices":[{"index":%d,"delta":' % index
         for index in range(len(choices))
@@ -598,7 +422,7 @@ def _events(request: Request, choices: list[Said]) -> Iterator[Event]:
     for opening, choice in zip(openings, choices, strict=True):
         reason = _finish(request, choice).encode()
         yield last, 0, opening + b'{},"logprobs":null,"finish_reason":"' + reason + b'"' + closing
-    if request.include_usage:
+    if request.body.includes.include_usage:
         spent = dump(_usage(request, choices))
         yield last, 0, b"data: " + head + b',"choices":[],"usage":' + spent + b"}\n\n"
     yield last, 0, DONE
@@ -611,7 +435,7 @@ def _is_plain(request: Request, choice: Said) -> bool:
         or choice.reasoning
         or choice.refuses
         or request.top_logprobs is not None
-        or request.include_obfuscation
+        or request.body.includes.include_obfuscation
     )
 
 
@@ -647,7 +471,7 @@ def _deltas(
             told = [None, [entry]] if choice.refuses else [[entry], None]
             likely = dump(dict(zip(("content", "refusal"), told, strict=True)))
         tail = closing
-        if request.include_obfuscation:
+        if request.body.includes.include_obfuscation:
             tail = b"}]" + b',"obfuscation":' + dump(padding(piece)) + closing[2:]
         delta = dump({"refusal" if choice.refuses else "content": piece})
         yield (

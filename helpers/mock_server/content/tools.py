@@ -258,11 +258,13 @@ def read_custom(value: Any, where: str) -> Tool:
 
 
 def check_strict(schema: Any, said: str, param: str, code: str | None) -> None:
-    """See to it that a schema leaves nothing open, as one that is `strict` must not.
+    problem = what_is_open(schema)
+    if problem is not None:
+        raise errors.ApiError(400, f"{said}: {problem}", param=param, code=code)
 
-    Raises:
-        ApiError: in `said`'s words, it does.
-    """
+
+def what_is_open(schema: Any) -> str | None:
+    """Return what a schema leaves open, as one that is `strict` must not; None for nothing."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), schema)]
     while waiting:
         context, part = waiting.pop()
@@ -273,22 +275,19 @@ def check_strict(schema: Any, said: str, param: str, code: str | None) -> None:
         waiting += [((*context, name), inner) for name, inner in part.items()]
         if part.get("type") != "object":
             continue
-        problem = None
         properties, required = part.get("properties"), part.get("required")
         names = list(properties) if isinstance(properties, dict) else []
         listed = set(map(str, required)) if isinstance(required, list) else set()
         open_to = [name for name in names if name not in listed]
         if part.get("additionalProperties") is not False:
-            problem = "'additionalProperties' is required to be supplied and to be false."
-        elif open_to:
-            problem = (
-                "'required' is required to be supplied and to be an array including every key in "
-                f"properties. Missing '{open_to[0]}'."
+            said = "'additionalProperties' is required to be supplied and to be false."
+            return f"In context={context}, {said}"
+        if open_to:
+            return (
+                f"In context={context}, 'required' is required to be supplied and to be an array "
+                f"including every key in properties. Missing '{open_to[0]}'."
             )
-        if problem is not None:
-            raise errors.ApiError(
-                400, f"{said}: In context={context}, {problem}", param=param, code=code
-            )
+    return None
 
 
 def read_name(value: dict[str, Any], where: str) -> str:

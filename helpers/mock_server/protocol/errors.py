@@ -1,5 +1,6 @@
 """The errors that OpenAI gives, in its words and its form."""
 
+from collections.abc import Sequence, Sized
 from typing import Any
 
 from helpers.mock_server.protocol.answers import Whole, whole
@@ -69,6 +70,67 @@ def wrong_type(param: str, expected: str, value: Any) -> ApiError:
     )
 
 
+def invalid(param: str, said: str, code: str | None = None) -> ApiError:
+    return ApiError(400, said, param=param or None, code=code)
+
+
+def no_content(param: str) -> ApiError:
+    where = param.removesuffix(".content")
+    said = f"Invalid value for 'content': expected a string, got null. (at {where})"
+    return invalid(param, said)
+
+
+def empty_array(param: str) -> ApiError:
+    return invalid(
+        param,
+        f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an "
+        "empty array instead.",
+        "empty_array",
+    )
+
+
+def too_long(param: str, value: Sized, most: int) -> ApiError:
+    """Return the error for a text, an array or an object that has more than `most`."""
+    kind, size = described(value).split()[-1], len(value)
+    if kind == "object":
+        told = f"too many properties. Expected an object with at most {most} properties, but got "
+        told += f"an object with {size} properties instead."
+        code = "object_above_max_properties"
+    else:
+        told = f"{kind} too long. Expected {described(value)} with maximum length {most}, but got "
+        told += f"{described(value)} with length {size} instead."
+        code = f"{kind}_above_max_length"
+    return invalid(param, f"Invalid '{param}': {told}", code)
+
+
+def below(param: str, value: float, least: float) -> ApiError:
+    return _beyond(param, "below", "minimum", ">=", value, least)
+
+
+def above(param: str, value: float, most: float) -> ApiError:
+    return _beyond(param, "above", "maximum", "<=", value, most)
+
+
+def _beyond(param: str, side: str, end: str, sign: str, value: float, edge: float) -> ApiError:
+    kind = "integer" if isinstance(edge, int) else "decimal"
+    shown = int(edge) if edge == int(edge) else edge
+    return invalid(
+        param,
+        f"Invalid '{param}': {kind} {side} {end} value. Expected a value {sign} {shown}, but got "
+        f"{value} instead.",
+        f"{kind}_{side}_{end[:3]}_value",
+    )
+
+
+def no_match(param: str, pattern: str) -> ApiError:
+    return invalid(
+        param,
+        f"Invalid '{param}': string does not match pattern. Expected a string that matches the "
+        f"pattern '{pattern}'.",
+        "invalid_value",
+    )
+
+
 def described(value: Any) -> str:
     """Return a JSON value's type in OpenAI's words."""
     match value:
@@ -88,7 +150,7 @@ def described(value: Any) -> str:
             return "an object"
 
 
-def unsupported_value(param: str, value: Any, supported: tuple[str, ...]) -> ApiError:
+def unsupported_value(param: str, value: Any, supported: Sequence[str]) -> ApiError:
     names = [f"'{name}'" for name in supported]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
     return ApiError(

@@ -1,10 +1,138 @@
-"""Reads the fields of a request's body, and answers a wrong one as OpenAI would."""
+"""Reads a request's body by its declaration, and answers a wrong one as OpenAI would.
+
+What each request may hold is declared in `api.requests`, in models of pydantic's. Here is what they
+are made of, and the one place where pydantic's errors become OpenAI's.
+"""
 
 import json
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails
 
 from helpers.mock_server.protocol import errors
+from helpers.mock_server.protocol.errors import ApiError
+
+
+class Declared(BaseModel):
+    """What a request, or a part of one, may hold. In a field that may be left out null is allowed.
+
+    Fields that are not named are let by: OpenAI's grow with time, and other servers have more.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
+
+
+class Wrong(ValueError):
+    """What the check of a part finds: an error, made once it is known where the part stands."""
+
+    def __init__(self, error: Callable[..., ApiError], at: str, *facts: Any) -> None:
+        super().__init__()
+        self.error = error
+        self.at = at
+        """Which field of the part it is; nothing for all of it."""
+        self.facts = facts
+
+
+T = TypeVar("T")
+Body = TypeVar("Body", bound=Declared)
+
+TAGS: dict[type, str] = {str: "<text>", list: "<array>", dict: "<object>"}
+TEXT = Tag(TAGS[str])
+Text: TypeAlias = Annotated[str, TEXT]
+Array: TypeAlias = Annotated[list[T], Field(fail_fast=True), Tag(TAGS[list])]
+"""A list that is read up to the first that is wrong in it: it may have a million."""
+Object: TypeAlias = Annotated[T, Tag(TAGS[dict])]
+
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+"""What OpenAI takes for the name of a function, or of a schema."""
+Metadata: TypeAlias = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+"""Names and values, as many and as long as at OpenAI."""
+
+
+def one_of(expected: str) -> Discriminator:
+    """Return what tells apart the `Text`, the `Array` and the `Object` that a field may be."""
+    return Discriminator(
+        lambda value: TAGS.get(type(value)),
+        custom_error_type="expected",
+        custom_error_message=expected,
+    )
+
+
+def read(kind: type[Body], value: Any) -> Body:
+    """Return a JSON value as what it is declared to be.
+
+    Raises:
+        ApiError: 400, what comes first of that which is wrong.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as problem:
+        raise _told(problem.errors(include_url=False)[0]) from None
+
+
+EXPECTED = {
+    "model_type": "an object",
+    "dict_type": "an object",
+    "list_type": "an array of objects",
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a decimal",
+    "bool_type": "a boolean",
+}
+
+
+def _told(problem: ErrorDetails) -> ApiError:
+    """Return in OpenAI's words what pydantic found."""
+    place, value, facts = problem["loc"], problem["input"], problem.get("ctx", {})
+    where = _joined(place)
+    match problem["type"]:
+        case _ if where == "model" and (problem["type"] == "missing" or value in (None, "")):
+            return errors.no_model()
+        case "missing":
+            return errors.missing(where)
+        case "value_error":
+            wrong = facts["error"]
+            return wrong.error(_joined((*place, wrong.at)), *wrong.facts)  # type: ignore[no-any-return]
+        case kind if value is None and isinstance(place[-1], str) and kind != "too_short":
+            return errors.missing(where)
+        case "literal_error":
+            # All names of a Literal, in one text: 'a', 'b' or 'c'.
+            return errors.unsupported_value(where, value, facts["expected"].split("'")[1::2])
+        case "greater_than_equal":
+            return errors.below(where, value, facts["ge"])
+        case "less_than_equal":
+            return errors.above(where, value, facts["le"])
+        case "too_short":
+            return errors.empty_array(where)
+        case "too_long":
+            return errors.too_long(where, value, facts["max_length"])
+        case "string_too_long":
+            return errors.too_long(where, value, facts["max_length"])
+        case "string_pattern_mismatch":
+            return errors.no_match(where, facts["pattern"])
+        case kind:
+            return errors.wrong_type(where, EXPECTED.get(kind, problem["msg"]), value)
+
+
+def _joined(place: tuple[int | str, ...]) -> str:
+    """Return a place in a body as OpenAI writes it: `messages[0].content`."""
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part and part != "[key]" and part not in TAGS.values():
+            text += f".{part[:MAX_KEY]}" if text else part[:MAX_KEY]
+    return text
+
+
+MAX_KEY = 64
+"""Characters of a name that an error repeats."""
 
 
 def json_object(body: bytes) -> dict[str, Any]:
