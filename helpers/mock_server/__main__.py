@@ -5,9 +5,11 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from helpers.mock_server import VERSION
+from helpers.mock_server.content import scripts
+from helpers.mock_server.content.scripts import Script
 from helpers.mock_server.control.limits import MOST, PERIOD, Rate
 from helpers.mock_server.control.replies import Replies
 from helpers.mock_server.control.state import MAX_BODY, State
@@ -15,9 +17,6 @@ from helpers.mock_server.delivery.origins import is_loopback
 from helpers.mock_server.protocol import pacing
 from helpers.mock_server.protocol.pacing import FIRST, GAP, Pace
 from helpers.mock_server.server import HOST, bind, end_with_parent, serve
-
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Script
 
 PORT = 7862
 
@@ -191,11 +190,9 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, str, int, b
     return state, options.host, options.port, options.exit_with_parent
 
 
-def _read_replies(name: str | None) -> "list[Script]":
+def _read_replies(name: str | None) -> list[Script]:
     if name is None:
         return []
-    from helpers.mock_server.content import scripts  # loads pydantic, for who needs it
-
     try:
         with Path(name).open(encoding="utf-8") as lines:
             return scripts.read_lines(lines)

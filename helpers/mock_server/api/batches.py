@@ -9,7 +9,15 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from helpers.mock_server.api import chat, completions, embeddings, files, moderations, responses
+from helpers.mock_server.api import (
+    chat,
+    completions,
+    embeddings,
+    files,
+    moderations,
+    requests,
+    responses,
+)
 from helpers.mock_server.control.state import STORED_BYTES, State
 from helpers.mock_server.protocol import errors, fields
 from helpers.mock_server.protocol.answers import Answer, Call, Whole, dump, whole
@@ -95,51 +103,28 @@ class Batch:
 
 async def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/batches`, and begin the work."""
-    body = fields.json_object(call.body)
-    file = fields.string(body, "input_file_id")
-    if file is None:
-        raise errors.missing("input_file_id")
-    endpoint = fields.string(body, "endpoint")
-    if endpoint is None:
-        raise errors.missing("endpoint")
-    if endpoint not in ENDPOINTS:
-        raise errors.unsupported_value("endpoint", endpoint, tuple(ENDPOINTS))
-    window = fields.string(body, "completion_window")
-    if window is None:
-        raise errors.missing("completion_window")
-    if window != "24h":
-        raise errors.unsupported_value("completion_window", window, ("24h",))
-    if files.kept(file, state).purpose != "batch":
-        raise ApiError(
-            400,
-            f"The file '{file}' was uploaded for another purpose; a batch takes one whose purpose "
-            "is 'batch'.",
-            param="input_file_id",
-            code="invalid_value",
+    body = fields.read(requests.Batch, fields.json_object(call.body))
+    if files.kept(body.input_file_id, state).purpose != "batch":
+        raise errors.invalid(
+            "input_file_id",
+            f"The file '{body.input_file_id}' was uploaded for another purpose; a batch takes one "
+            "whose purpose is 'batch'.",
+            "invalid_value",
         )
+    expiry = body.output_expires_after
     batch = Batch(
         id=f"batch_{secrets.token_hex(16)}",
-        endpoint=endpoint,
-        input_file=file,
-        metadata=fields.metadata(body) or None,
+        endpoint=body.endpoint,
+        input_file=body.input_file_id,
+        metadata=body.metadata or None,
         created=int(time.time()),
-        lifetime=_read_lifetime(body),
+        lifetime=None if expiry is None else expiry.seconds,
     )
     state.batches.put(batch.id, batch)
     task = asyncio.get_running_loop().create_task(_work(batch, state))
     state.tasks.add(task)
     task.add_done_callback(state.tasks.discard)
     return whole(batch.card())
-
-
-def _read_lifetime(body: dict[str, Any]) -> int | None:
-    wanted = fields.optional_object(body, "output_expires_after")
-    if wanted is None:
-        return None
-    if wanted.get("anchor") != "created_at":
-        anchor = wanted.get("anchor")
-        raise errors.unsupported_value("output_expires_after.anchor", anchor, ("created_at",))
-    return files.check_lifetime(wanted.get("seconds"), "output_expires_after")
 
 
 async def retrieve(call: Call, state: State) -> Answer:

@@ -6,21 +6,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from helpers.mock_server.api import models, requests, scripted
 from helpers.mock_server.api.requests import Message
 from helpers.mock_server.api.scripted import DONE
 from helpers.mock_server.content import generation, talk, tokens, tools
+from helpers.mock_server.content.scripts import Usage
 from helpers.mock_server.content.talk import Conversation, Said, Wanted
 from helpers.mock_server.content.tools import ToolCall
 from helpers.mock_server.control.state import State
 from helpers.mock_server.protocol import errors, fields
 from helpers.mock_server.protocol.answers import Answer, Call, Event, Stream, Whole, dump, whole
 from helpers.mock_server.protocol.pacing import Pace
-
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Usage
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 PARTS = ("text", "image_url", "input_audio", "refusal", "audio", "file", "audio_url", "video_url")
@@ -222,74 +220,11 @@ def _functions(body: requests.Chat) -> tuple[tuple[tools.Tool, ...], tools.Choic
     return offered, tools.Choice(choice or "auto")
 
 
-def stream_option(options: dict[str, Any] | None, name: str) -> bool:
-    """Return one of a request's `stream_options`."""
-    return options is not None and fields.boolean(options, name, f"stream_options.{name}")
-
-
-def content_text(content: Any, where: str, kinds: tuple[str, ...] = PARTS) -> str:
-    """Return the text of a message's content: a string, or a list of parts of these kinds."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise errors.wrong_type(where, "one of a string or array of objects", content)
-    parts = []
-    for at, part in enumerate(content):
-        if not isinstance(part, dict):
-            raise errors.wrong_type(f"{where}[{at}]", "an object", part)
-        if not isinstance(part.get("type"), str):
-            raise errors.missing(f"{where}[{at}].type")
-        if part["type"] not in kinds:
-            raise errors.unsupported_value(f"{where}[{at}].type", part["type"], kinds)
-        text = part.get("text")
-        if isinstance(text, str):
-            parts.append(text)
-        elif part["type"].endswith("text"):
-            raise errors.missing(f"{where}[{at}].text")
-        elif part["type"] == "image_url":
-            _check_image(part, f"{where}[{at}].image_url")
-    return "\n".join(parts)
-
-
-def _check_image(part: dict[str, Any], where: str) -> None:
-    image = fields.optional_object(part, "image_url", where)
-    if image is None:
-        raise errors.missing(where)
-    if fields.string(image, "url", f"{where}.url") is None:
-        raise errors.missing(f"{where}.url")
-
-
-def check_sampling(body: dict[str, Any]) -> None:
-    """Check the fields that change nothing here: the same prompt gives the same words."""
-    fields.number(body, "temperature", least=0, most=2)
-    fields.number(body, "top_p", least=0, most=1)
-    fields.number(body, "presence_penalty", least=-2, most=2)
-    fields.number(body, "frequency_penalty", least=-2, most=2)
-    fields.integer(body, "seed")
-    fields.string(body, "user")
-    fields.optional_object(body, "logit_bias")
-
-
-def read_schema(described: Any, where: str) -> dict[str, Any]:
-    """Return the JSON schema of a `{"name", "schema"}` object.
-
-    Raises:
-        ApiError: it is no such object.
-    """
-    if not isinstance(described, dict):
-        raise errors.wrong_type(where, "an object", described)
-    tools.read_name(described, where)
-    schema = fields.optional_object(described, "schema", f"{where}.schema")
-    if schema is None:
-        raise errors.missing(f"{where}.schema")
-    return schema
-
-
 # --- what is answered -------------------------------------------------------------------------
 
 
 def usage(
-    prompt_tokens: int, written: int, reasoned: int = 0, said: "Usage | None" = None
+    prompt_tokens: int, written: int, reasoned: int = 0, said: Usage | None = None
 ) -> dict[str, Any]:
     """Return a completion's `usage`: what was counted, or what a script has `said` it is."""
     cost = talk.cost(prompt_tokens, written, reasoned, said)

@@ -5,25 +5,20 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from helpers.mock_server.api import chat, models, scripted
+from helpers.mock_server.api import chat, models, requests, scripted
 from helpers.mock_server.content import generation, replies, talk, tokens
 from helpers.mock_server.content.generation import Limits, Written
+from helpers.mock_server.content.scripts import Script
 from helpers.mock_server.content.talk import Conversation, Wanted
 from helpers.mock_server.control.state import State
-from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol import fields
 from helpers.mock_server.protocol.answers import Answer, Call, Event, Stream, Whole, dump
 from helpers.mock_server.protocol.pacing import Pace
 
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Script
-
 DEFAULT_TOKENS = 16
 """What OpenAI writes where `max_tokens` is not given."""
-
-MAX_LOGPROBS = 5
-MAX_BEST_OF = 20
 
 A_STRETCH = 32
 """Choices that are written before other requests may run: 2 ms of work."""
@@ -33,14 +28,11 @@ A_STRETCH = 32
 class Request:
     """What a request asks for, checked."""
 
+    body: requests.Completion
     model: str
-    prompts: tuple[str, ...]
+    prompts: list[str]
     n: int
     limits: Limits
-    logprobs: int | None
-    echo: bool
-    stream: bool
-    include_usage: bool
     pace: Pace
 
 
@@ -51,7 +43,7 @@ async def create(call: Call, state: State) -> Answer:
     for prompt in request.prompts:
         prompted += tokens.count(prompt)
         await asyncio.sleep(0)  # a long one takes 10 ms
-    echoed = request.n * prompted if request.echo else 0
+    echoed = request.n * prompted if request.body.echo else 0
     generation.check_size(request.n * len(request.prompts), request.limits, echoed)
     script = scripted.find(
         call,
@@ -60,7 +52,7 @@ async def create(call: Call, state: State) -> Answer:
         conversation=Conversation(request.prompts[0], last=request.prompts[0]),
         wanted=Wanted(limits=request.limits),
         pace=request.pace,
-        stream=request.stream,
+        stream=bool(request.body.stream),
     )
     if isinstance(script, Whole | Stream):
         return script
@@ -73,7 +65,7 @@ async def create(call: Call, state: State) -> Answer:
                 await asyncio.sleep(0)
             choices.append(_choice(request, prompt, number, script))
     written = sum(len(choice.pieces) for choice in choices)
-    if request.stream:
+    if request.body.stream:
         return Stream(
             _events(request, choices, prompted),
             pace=request.pace,
@@ -81,7 +73,7 @@ async def create(call: Call, state: State) -> Answer:
             model=request.model,
             prompt_tokens=prompted,
         )
-    generation.check_likely(written, request.logprobs)
+    generation.check_likely(written, request.body.logprobs)
     parts = []
     for at, choice in enumerate(choices):
         if at % A_STRETCH == 0:
@@ -110,90 +102,30 @@ def read(call: Call, state: State) -> Request:
     Raises:
         ApiError: the body is not such a request.
     """
-    body = fields.json_object(call.body)
-    model = models.known(body.get("model"), state)
+    body = fields.read(requests.Completion, fields.json_object(call.body))
+    model = models.known(body.model, state)
     pace = state.pace_for(model, call)
-    stream = fields.boolean(body, "stream")
-    options = fields.optional_object(body, "stream_options")
-    if options is not None and not stream:
-        raise errors.ApiError(
-            400,
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            param="stream_options",
-        )
-    most = fields.integer(body, "max_tokens", least=0)
+    most = body.max_tokens
     if most is None and pace.tokens is None:
         most = DEFAULT_TOKENS
-    chat.check_sampling(body)
-    fields.string(body, "suffix")
-    n = fields.integer(body, "n", least=1, most=chat.MAX_CHOICES) or 1
-    best_of = fields.integer(body, "best_of", least=1, most=MAX_BEST_OF)
-    if best_of is not None and best_of < n:
-        raise errors.ApiError(
-            400,
-            "You requested that the server return more choices than it will generate (HINT: you "
-            f"must set 'n' (currently {n}) to be at most 'best_of' (currently {best_of}), or omit "
-            "either parameter if you don't specifically want to use them.)",
-            param="best_of",
-            code="invalid_value",
-        )
     return Request(
+        body=body,
         model=model,
-        prompts=_read_prompts(body),
-        n=n,
-        limits=generation.read_limits(body, most, pace.tokens),
-        logprobs=fields.integer(body, "logprobs", least=0, most=MAX_LOGPROBS),
-        echo=fields.boolean(body, "echo"),
-        stream=stream,
-        include_usage=chat.stream_option(options, "include_usage"),
+        prompts=body.prompt or [""],
+        n=body.n or 1,
+        limits=body.limits(most, pace.tokens),
         pace=pace,
     )
 
 
-def _read_prompts(body: dict[str, Any]) -> tuple[str, ...]:
-    value = body.get("prompt")
-    if value is None:
-        return ("",)
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list):
-        raise errors.wrong_type("prompt", "a string or an array", value)
-    if not value:
-        raise fields.empty_array("prompt")
-    if len(value) > chat.MAX_CHOICES:
-        raise errors.ApiError(
-            400,
-            f"Invalid 'prompt': array too long. Expected an array with maximum length "
-            f"{chat.MAX_CHOICES}, but got an array with length {len(value)} instead.",
-            param="prompt",
-            code="array_above_max_length",
-        )
-    if all(isinstance(part, str) for part in value):
-        return tuple(value)
-    if _is_tokens(value):
-        return (_from_tokens(value),)
-    if all(isinstance(part, list) and _is_tokens(part) for part in value):
-        return tuple(_from_tokens(part) for part in value)
-    raise errors.wrong_type("prompt", "a string or an array of strings or tokens", value)
-
-
-def _is_tokens(value: list[Any]) -> bool:
-    return all(isinstance(one, int) and not isinstance(one, bool) for one in value)
-
-
-def _from_tokens(numbers: list[int]) -> str:
-    """Return a stand-in for a prompt given in token numbers, whose words we cannot know."""
-    return " ".join(f"<{number}>" for number in numbers)
-
-
-def _choice(request: Request, prompt: str, number: int, script: "Script | None") -> Written:
+def _choice(request: Request, prompt: str, number: int, script: Script | None) -> Written:
     if request.limits.most == 0:
-        return Written(tokens.split(prompt) if request.echo else [], "length")
+        return Written(tokens.split(prompt) if request.body.echo else [], "length")
     if script is None:
         written = generation.write(replies.reply(prompt, variant=number), request.limits)
     else:
         written = talk.recite(script, Wanted(limits=request.limits)).written
-    if request.echo:
+    if request.body.echo:
         return Written([*tokens.split(prompt), *written.pieces], written.finish)
     return written
 
@@ -211,14 +143,14 @@ def _head(request: Request) -> dict[str, Any]:
 def _usage(request: Request, choices: list[Written], prompted: int) -> dict[str, Any]:
     written = sum(len(choice.pieces) for choice in choices)
     # What is echoed was not written.
-    return chat.usage(prompted, written - (request.n * prompted if request.echo else 0))
+    return chat.usage(prompted, written - (request.n * prompted if request.body.echo else 0))
 
 
 def _logprobs(
     request: Request, pieces: list[str], first: int, offset: int
 ) -> dict[str, Any] | None:
     """Return how likely tokens were, from the `first` on, which is `offset` characters in."""
-    if request.logprobs is None:
+    if request.body.logprobs is None:
         return None
     likely = [generation.logprob(piece, first + at) for at, piece in enumerate(pieces)]
     offsets = []
@@ -229,7 +161,7 @@ def _logprobs(
         "tokens": pieces,
         "token_logprobs": likely,
         "top_logprobs": [
-            dict(generation.alternatives(piece, first + at, request.logprobs))
+            dict(generation.alternatives(piece, first + at, request.body.logprobs))
             for at, piece in enumerate(pieces)
         ],
         "text_offset": offsets,
@@ -238,7 +170,7 @@ def _logprobs(
 
 def _events(request: Request, choices: list[Written], prompted: int) -> Iterator[Event]:
     head = _head(request)
-    blank = {"usage": None} if request.include_usage else {}
+    blank = {"usage": None} if request.body.includes.include_usage else {}
 
     def chunk(index: int, text: str, likely: Any, finish: str | None) -> bytes:
         choice = {"index": index, "text": text, "logprobs": likely, "finish_reason": finish}
@@ -256,7 +188,7 @@ def _events(request: Request, choices: list[Written], prompted: int) -> Iterator
                 yield turn, 1, chunk(at, piece, likely, None)
     for at, choice in enumerate(choices):
         yield last, 0, chunk(at, "", None, choice.finish)
-    if request.include_usage:
+    if request.body.includes.include_usage:
         spent = {**head, "choices": [], "usage": _usage(request, choices, prompted)}
         yield last, 0, b"data: " + dump(spent) + b"\n\n"
     yield last, 0, scripted.DONE

@@ -4,24 +4,21 @@ import secrets
 import time
 from typing import Any
 
-from helpers.mock_server.api import files, responses
+from helpers.mock_server.api import files, requests, responses
 from helpers.mock_server.api.responses import Thread
 from helpers.mock_server.control.state import State
-from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol import fields
 from helpers.mock_server.protocol.answers import Answer, Call, whole
 from helpers.mock_server.protocol.errors import ApiError
-
-MAX_ITEMS = 20
-"""Items that may be added at once, as at OpenAI."""
 
 MAX_PAGE = 100
 
 
 def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/conversations`."""
-    body = fields.json_object(call.body or b"{}")
-    thread = Thread(f"conv_{secrets.token_hex(24)}", int(time.time()), fields.metadata(body), [])
-    thread.take_up(_read_items(body, state), state)
+    body = fields.read(requests.NewConversation, fields.json_object(call.body or b"{}"))
+    thread = Thread(f"conv_{secrets.token_hex(24)}", int(time.time()), body.metadata or {}, [])
+    thread.take_up(responses.read_items(body.items or [], "items", state), state)
     return whole(_card(thread))
 
 
@@ -33,10 +30,8 @@ def retrieve(call: Call, state: State) -> Answer:
 def update(call: Call, state: State) -> Answer:
     """Answer `POST /v1/conversations/{id}`: its metadata can be changed."""
     thread = _kept(call, state)
-    body = fields.json_object(call.body)
-    if "metadata" not in body:
-        raise errors.missing("metadata")
-    thread.metadata = fields.metadata(body)
+    changed = fields.read(requests.Update, fields.json_object(call.body))
+    thread.metadata = changed.metadata or {}
     return whole(_card(thread))
 
 
@@ -55,12 +50,10 @@ def items(call: Call, state: State) -> Answer:
 def add_items(call: Call, state: State) -> Answer:
     """Answer `POST /v1/conversations/{id}/items`."""
     thread = _kept(call, state)
-    body = fields.json_object(call.body)
-    if body.get("items") is None:
-        raise errors.missing("items")
-    added = _read_items(body, state)
+    body = fields.read(requests.NewItems, fields.json_object(call.body))
+    added = responses.read_items(body.items, "items", state)
     thread.take_up(added, state)
-    return whole(files.page(added, call, MAX_ITEMS))
+    return whole(files.page(added, call, requests.MAX_ITEMS))
 
 
 def retrieve_item(call: Call, state: State) -> Answer:
@@ -82,21 +75,6 @@ def _card(thread: Thread) -> dict[str, Any]:
         "created_at": thread.created,
         "metadata": thread.metadata,
     }
-
-
-def _read_items(body: dict[str, Any], state: State) -> list[dict[str, Any]]:
-    if body.get("items") is None:
-        return []
-    given = fields.array(body, "items")
-    if len(given) > MAX_ITEMS:
-        raise ApiError(
-            400,
-            f"Invalid 'items': array too long. Expected an array with maximum length {MAX_ITEMS}, "
-            f"but got an array with length {len(given)} instead.",
-            param="items",
-            code="array_above_max_length",
-        )
-    return responses.read_items(given, "items", state) if given else []
 
 
 def _kept(call: Call, state: State) -> Thread:

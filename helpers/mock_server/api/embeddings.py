@@ -9,9 +9,8 @@ import zlib
 from array import array
 from collections import Counter
 from functools import lru_cache
-from typing import Any
 
-from helpers.mock_server.api import models
+from helpers.mock_server.api import models, requests
 from helpers.mock_server.content import tokens
 from helpers.mock_server.control.state import State
 from helpers.mock_server.protocol import errors, fields
@@ -20,8 +19,6 @@ from helpers.mock_server.protocol.answers import Answer, Call, Whole, dump
 DIMENSIONS = 1536
 """Numbers in a vector where none are asked for, as in text-embedding-3-small."""
 
-MAX_DIMENSIONS = 4096
-MAX_INPUTS = 2048
 MAX_TOKENS = 8192
 """Tokens of one input, as with the real models."""
 
@@ -40,21 +37,16 @@ _NOISE = 0.02
 
 async def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/embeddings`."""
-    body = fields.json_object(call.body)
-    model = models.known(body.get("model"), state)
+    body = fields.read(requests.Embedding, fields.json_object(call.body))
+    model = models.known(body.model, state)
     pace = state.pace_for(model, call)
-    texts = _read_input(body)
-    dimensions = fields.integer(body, "dimensions", least=1, most=MAX_DIMENSIONS) or DIMENSIONS
-    form = fields.string(body, "encoding_format") or "float"
-    if form not in ("float", "base64"):
-        raise errors.unsupported_value("encoding_format", form, ("float", "base64"))
-    fields.string(body, "user")
+    dimensions, packed = body.dimensions or DIMENSIONS, body.encoding_format == "base64"
     parts = [b'{"object":"list","data":[']
     spent = 0
-    for at, text in enumerate(texts):
+    for at, text in enumerate(body.input):
         spent += _count(text, at)
         found = await vector(text, dimensions)
-        value = base64.b64encode(_bytes(found)).decode() if form == "base64" else found.tolist()
+        value = base64.b64encode(_bytes(found)).decode() if packed else found.tolist()
         comma = b"," if at else b""
         parts.append(comma + dump({"object": "embedding", "index": at, "embedding": value}))
     tail = dump({"model": model, "usage": {"prompt_tokens": spent, "total_tokens": spent}})
@@ -77,7 +69,9 @@ async def vector(text: str, dimensions: int = DIMENSIONS) -> "array[float]":
     beginning, brought back to length 1, as with the real models. Others may run before each stretch
     of words.
     """
-    own = random.Random(zlib.crc32(text.encode("utf-8", "replace"))).randbytes(MAX_DIMENSIONS)
+    own = random.Random(zlib.crc32(text.encode("utf-8", "replace"))).randbytes(
+        requests.MAX_DIMENSIONS
+    )
     numbers = [(byte - 127.5) * _NOISE / 128 for byte in own[:dimensions]]
     words = Counter(re.findall(r"\w{1,50}", text.lower()))
     for at, (word, times) in enumerate(words.items()):
@@ -112,22 +106,6 @@ def _bytes(numbers: "array[float]") -> bytes:
     return little.tobytes()
 
 
-def check_inputs(inputs: list[Any]) -> None:
-    """See to it that there are no more texts than one request may bring.
-
-    Raises:
-        ApiError: there are.
-    """
-    if len(inputs) > MAX_INPUTS:
-        raise errors.ApiError(
-            400,
-            f"Invalid 'input': array too long. Expected an array with maximum length {MAX_INPUTS}, "
-            f"but got an array with length {len(inputs)} instead.",
-            param="input",
-            code="array_above_max_length",
-        )
-
-
 def _count(text: str, at: int) -> int:
     found = tokens.count(text)
     if found > MAX_TOKENS:
@@ -139,36 +117,3 @@ def _count(text: str, at: int) -> int:
             code="context_length_exceeded",
         )
     return found
-
-
-def _read_input(body: dict[str, Any]) -> list[str]:
-    value = body.get("input")
-    if value is None:
-        raise errors.missing("input")
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise errors.wrong_type("input", "a string or an array", value)
-    if not value:
-        raise fields.empty_array("input")
-    if not isinstance(value[0], int):  # else it is one text, in tokens
-        check_inputs(value)
-    if all(isinstance(one, int) and not isinstance(one, bool) for one in value):
-        value = [value]
-    texts = []
-    for at, one in enumerate(value):
-        if isinstance(one, list) and all(
-            isinstance(number, int) and not isinstance(number, bool) for number in one
-        ):
-            one = " ".join(map(str, one))
-        if not isinstance(one, str):
-            raise errors.wrong_type(f"input[{at}]", "a string", one)
-        if not one:
-            raise errors.ApiError(
-                400,
-                "Invalid 'input': input cannot be an empty string.",
-                param="input",
-                code="invalid_value",
-            )
-        texts.append(one)
-    return texts

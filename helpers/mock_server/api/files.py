@@ -6,18 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from helpers.mock_server.api import requests
 from helpers.mock_server.control.state import State
-from helpers.mock_server.protocol import errors
+from helpers.mock_server.protocol import errors, fields
 from helpers.mock_server.protocol.answers import Answer, Call, Whole, whole
 from helpers.mock_server.protocol.errors import ApiError
 
-PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+SECONDS = "expires_after[seconds]"
 MAX_PAGE = 10_000
 USUAL_PAGE = 20
 """Things listed where no `limit` is given, as at OpenAI; of files all of a page."""
-LIFETIMES = 3600, 2_592_000
-"""Seconds after which a file may expire, as at OpenAI: an hour to thirty days."""
-
 MAX_NAME = 255
 """Characters kept of a file's name: as many as common file systems allow."""
 
@@ -56,40 +54,20 @@ class File:
 def upload(call: Call, state: State) -> Answer:
     """Answer `POST /v1/files`."""
     parts = read_form(call.body, call.headers.get("content-type", ""))
-    if "file" not in parts:
-        raise errors.missing("file")
-    if "purpose" not in parts:
-        raise errors.missing("purpose")
-    purpose = parts["purpose"][1].decode("utf-8", "replace")
-    if purpose not in PURPOSES:
-        raise errors.unsupported_value("purpose", purpose, PURPOSES)
-    name, content = parts["file"]
-    file = keep(state, name or "file", purpose, content, _read_lifetime(parts))
-    return whole(file.card())
-
-
-def _read_lifetime(parts: dict[str, tuple[str, bytes]]) -> int | None:
-    if "expires_after[seconds]" not in parts:
-        return None
-    text = parts["expires_after[seconds]"][1]
-    return check_lifetime(int(text) if text.isdigit() and len(text) < 9 else None, "expires_after")
-
-
-def check_lifetime(seconds: Any, where: str) -> int:
-    """Return the seconds of a lifetime that a field of this name gives.
-
-    Raises:
-        ApiError: they are out of bounds, or no number.
-    """
-    least, most = LIFETIMES
-    if type(seconds) is not int or not least <= seconds <= most:
-        raise ApiError(
-            400,
-            f"Invalid '{where}.seconds': expected an integer from {least} to {most}.",
-            param=f"{where}.seconds",
-            code="invalid_value",
-        )
-    return seconds
+    texts = {
+        name: parts[name][1].decode("utf-8", "replace")
+        for name in ("purpose", SECONDS)
+        if name in parts
+    }
+    form: dict[str, Any] = {"file": parts.get("file"), "purpose": texts.get("purpose")}
+    if SECONDS in texts:
+        seconds = texts[SECONDS]
+        number = int(seconds) if seconds.isdecimal() and len(seconds) < 9 else seconds
+        form["expires_after"] = {"anchor": "created_at", "seconds": number}
+    sent = fields.read(requests.Upload, form)
+    name, content = sent.file
+    lifetime = None if sent.expires_after is None else sent.expires_after.seconds
+    return whole(keep(state, name or "file", sent.purpose, content, lifetime).card())
 
 
 def keep(

@@ -5,9 +5,9 @@ import re
 import secrets
 from typing import Any
 
-from helpers.mock_server.api import chat, embeddings, models
+from helpers.mock_server.api import models, requests
 from helpers.mock_server.control.state import State
-from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol import fields
 from helpers.mock_server.protocol.answers import Answer, Call, whole
 
 MODEL = "omni-moderation-latest"
@@ -34,23 +34,10 @@ _SIGNS = {
 
 async def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/moderations`."""
-    body = fields.json_object(call.body)
-    model = MODEL if body.get("model") is None else models.known(body["model"], state)
-    value = body.get("input")
-    if value is None:
-        raise errors.missing("input")
-    if isinstance(value, list):
-        embeddings.check_inputs(value)
-    if isinstance(value, str):
-        texts = [value]
-    elif isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-        texts = value
-    elif isinstance(value, list) and value:
-        texts = [chat.content_text(value, "input")]
-    else:
-        raise errors.wrong_type("input", "a string or an array", value)
+    body = fields.read(requests.Moderation, fields.json_object(call.body))
+    model = MODEL if body.model is None else models.known(body.model, state)
     results = []
-    for text in texts:
+    for text in body.texts:
         results.append(_judged(text))
         await asyncio.sleep(0)  # a long text takes 4 ms: others may run before the next
     return whole(

@@ -4,13 +4,22 @@ A check that a field's type cannot make stands with the part that it is about. S
 nothing here, such as `temperature`: they are declared for their type.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from helpers.mock_server.content import generation, tools
 from helpers.mock_server.content.generation import Limits
+from helpers.mock_server.content.tools import CALLED, Choice, Tool, what_is_open
 from helpers.mock_server.protocol import errors
 from helpers.mock_server.protocol.fields import (
     TEXT,
@@ -27,6 +36,12 @@ from helpers.mock_server.protocol.pacing import MAX_TOKENS
 
 MAX_CHOICES = 128
 MAX_STOPS = 4
+MAX_LOGPROBS = 5
+MAX_BEST_OF = 20
+MAX_DIMENSIONS = 4096
+MAX_INPUTS = 2048
+MAX_ITEMS = 20
+"""Items that may be added to a conversation at once, as at OpenAI."""
 
 # --- what several requests have ---------------------------------------------------------------
 
@@ -96,6 +111,26 @@ class Sampled(Written):
         return self
 
 
+class Words(Declared):
+    """A part of a message, of whatever kind, and its text."""
+
+    type: str
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _has_its_text(self) -> Self:
+        if self.type.endswith("text") and self.text is None:
+            raise Wrong(errors.missing, "text")
+        return self
+
+
+def text_of(content: str | Sequence[Words]) -> str:
+    """Return the text of a message's content."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.text for part in content if part.text is not None)
+
+
 # --- tools ------------------------------------------------------------------------------------
 
 
@@ -116,15 +151,15 @@ class Function(Declared):
         if kind != "object":
             problem = f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
         elif self.strict:
-            problem = tools.what_is_open(self.parameters)
+            problem = what_is_open(self.parameters)
         if problem is not None:
             said = f"Invalid schema for function '{self.name}': {problem}"
             raise Wrong(errors.invalid, "parameters", said, "invalid_function_parameters")
         return self
 
     @property
-    def tool(self) -> tools.Tool:
-        return tools.Tool(self.name, self.description or "", self.parameters or {})
+    def tool(self) -> Tool:
+        return Tool(self.name, self.description or "", self.parameters or {})
 
 
 class Grammar(Declared):
@@ -155,12 +190,12 @@ class Custom(Declared):
     format: Form | None = None
 
     @property
-    def tool(self) -> tools.Tool:
+    def tool(self) -> Tool:
         grammar = None
         if self.format is not None and self.format.type == "grammar":
             given = self.format.grammar or self.format
             grammar = tools.Grammar(given.syntax or "", given.definition or "")
-        return tools.Tool(self.name, self.description or "", {}, custom=True, grammar=grammar)
+        return Tool(self.name, self.description or "", {}, custom=True, grammar=grammar)
 
 
 STRING_OR_OBJECT = one_of("a string or an object")
@@ -177,12 +212,12 @@ class ChatChoice(Declared):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.type in (*tools.CALLED, "allowed_tools") and getattr(self, self.type) is None:
+        if self.type in (*CALLED, "allowed_tools") and getattr(self, self.type) is None:
             raise Wrong(errors.missing, self.type)
         return self
 
     @property
-    def choice(self) -> tools.Choice:
+    def choice(self) -> Choice:
         if self.type == "allowed_tools" and self.allowed_tools is not None:
             return _some(self.allowed_tools.mode, self.allowed_tools.tools)
         named = self.function if self.type == "function" else self.custom
@@ -194,18 +229,21 @@ class ChatAllowed(Declared):
     tools: Array[ChatChoice]
 
 
-def _one(kind: str, name: str | None) -> tools.Choice:
+def _one(kind: str, name: str | None) -> Choice:
     # Any other tool would run on OpenAI's side, and never does here.
-    return tools.Choice("named", (name or "",)) if kind in tools.CALLED else tools.Choice("none")
+    return Choice("named", (name or "",)) if kind in CALLED else Choice("none")
 
 
-def _some(mode: str, given: "Iterable[ChatChoice]") -> tools.Choice:
-    return tools.Choice(mode, tuple(name for one in given for name in one.choice.names or ()))
+def _some(mode: str, given: "Iterable[ChatChoice | ResponseChoice]") -> Choice:
+    return Choice(mode, tuple(name for one in given for name in one.choice.names or ()))
 
 
 def choice_of(
-    given: "str | ChatChoice | None", offered: tuple[tools.Tool, ...], *, hosted: bool = False
-) -> tools.Choice:
+    given: "str | ChatChoice | ResponseChoice | None",
+    offered: tuple[Tool, ...],
+    *,
+    hosted: bool = False,
+) -> Choice:
     """Return what a request says about calling the tools that it offers.
 
     `hosted`: whether there are others beside them, which would run on OpenAI's side.
@@ -214,7 +252,7 @@ def choice_of(
         ApiError: it names none of them.
     """
     if given is None:
-        return tools.Choice("auto" if offered else "none")
+        return Choice("auto" if offered else "none")
     if not isinstance(given, str):
         for name in given.choice.names or ():
             if name not in [tool.name for tool in offered]:
@@ -224,7 +262,7 @@ def choice_of(
     if given != "none" and not offered and not hosted:
         said = "'tool_choice' is only allowed when 'tools' are specified."
         raise errors.invalid("tool_choice", f"Invalid value for 'tool_choice': {said}")
-    return tools.Choice(given)
+    return Choice(given)
 
 
 class ChatTool(Declared):
@@ -239,7 +277,7 @@ class ChatTool(Declared):
         return self
 
     @property
-    def tool(self) -> tools.Tool:
+    def tool(self) -> Tool:
         described: Function | Custom = getattr(self, self.type)
         return described.tool
 
@@ -251,19 +289,18 @@ class Image(Declared):
     url: str
 
 
-class Part(Declared):
+class Part(Words):
     """A part of a message: of OpenAI's kinds, or vLLM's, which are the last two."""
 
     type: Literal[
         "text", "image_url", "input_audio", "refusal", "audio", "file", "audio_url", "video_url"
     ]
-    text: str | None = None
     image_url: Image | None = None
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.type in ("text", "image_url") and getattr(self, self.type) is None:
-            raise Wrong(errors.missing, self.type)
+    def _shows_an_image(self) -> Self:
+        if self.type == "image_url" and self.image_url is None:
+            raise Wrong(errors.missing, "image_url")
         return self
 
 
@@ -311,13 +348,6 @@ class Message(Declared):
         return [one.name for one in (*made, self.function_call) if one is not None]
 
 
-def text_of(content: str | list[Part]) -> str:
-    """Return the text of a message's content."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content if part.text is not None)
-
-
 class Schema(Declared):
     name: Name
     schema_: dict[str, Any] = Field(alias="schema")
@@ -333,7 +363,7 @@ class ChatFormat(Declared):
         wanted = self.json_schema
         if self.type == "json_schema" and wanted is None:
             raise Wrong(errors.missing, "json_schema")
-        problem = tools.what_is_open(wanted.schema_) if wanted and wanted.strict else None
+        problem = what_is_open(wanted.schema_) if wanted and wanted.strict else None
         if wanted and problem is not None:
             said = f"Invalid schema for response_format '{wanted.name}': {problem}"
             raise Wrong(errors.invalid, "", said)
@@ -393,3 +423,356 @@ class Chat(Sampled):
                 "of type 'json_object'.",
             )
         return self
+
+
+# --- responses --------------------------------------------------------------------------------
+
+HOSTED_TOOLS = (
+    "file_search",
+    "web_search",
+    "web_search_preview",
+    "code_interpreter",
+    "image_generation",
+    "mcp",
+    "computer",
+    "computer_use_preview",
+    "local_shell",
+    "shell",
+    "apply_patch",
+    "tool_search",
+    "programmatic_tool_calling",
+    "namespace",
+)
+"""Tools that OpenAI runs, or has a protocol of its own for. They are taken, and never called; with
+a date at the end of the name too, such as `web_search_2025_08_26`."""
+
+DATED = re.compile(r"_\d{4}_\d{2}_\d{2}$")
+
+LEAST_OUTPUT = 16
+"""The smallest `max_output_tokens` that OpenAI takes."""
+
+CALLS = ("function_call", "custom_tool_call")
+CALL_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+
+
+class ResponsePart(Words):
+    """A part of a message, or of a tool's answer."""
+
+    type: Literal[
+        "input_text",
+        "input_image",
+        "input_file",
+        "input_audio",
+        "output_text",
+        "refusal",
+        "summary_text",
+        "computer_screenshot",
+    ]
+
+
+ResponseContent: TypeAlias = Annotated[
+    Text | Array[ResponsePart], one_of("one of a string or array of objects")
+]
+
+
+class ResponseMessage(Declared):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: ResponseContent
+
+
+class CallOutput(Declared):
+    call_id: str
+    output: ResponseContent
+
+
+class CallItem(Declared):
+    call_id: str
+
+
+class OtherItem(Declared):
+    """Reasoning and the like: taken, and changes nothing."""
+
+    type: str
+
+
+def _item_tag(value: Any) -> str:
+    kind = value.get("type", "message") if isinstance(value, dict) else "message"
+    known = {"message": "<message>", **dict.fromkeys(CALL_OUTPUTS, "<output>")}
+    known |= dict.fromkeys(CALLS, "<call>")
+    return known.get(kind, "<other>") if isinstance(kind, str) else "<other>"
+
+
+Item: TypeAlias = Annotated[
+    Annotated[ResponseMessage, Tag("<message>")]
+    | Annotated[CallOutput, Tag("<output>")]
+    | Annotated[CallItem, Tag("<call>")]
+    | Annotated[OtherItem, Tag("<other>")],
+    Discriminator(_item_tag),
+]
+
+
+class Items(Declared):
+    """What a response's `input` and a conversation's `items` are."""
+
+    items: Array[Item]
+
+
+class FunctionTool(Function):
+    type: Literal["function"]
+
+
+class CustomTool(Custom):
+    type: Literal["custom"]
+
+
+def _hosted(kind: Any) -> Any:
+    if kind is not None and DATED.sub("", str(kind)) not in HOSTED_TOOLS:
+        raise Wrong(errors.unsupported_value, "", kind, (*CALLED, *HOSTED_TOOLS))
+    return kind
+
+
+class HostedTool(Declared):
+    type: Annotated[str, BeforeValidator(_hosted)]
+
+
+ResponseTool: TypeAlias = Annotated[
+    Annotated[FunctionTool, Tag("<function>")]
+    | Annotated[CustomTool, Tag("<custom>")]
+    | Annotated[HostedTool, Tag("<hosted>")],
+    Discriminator(
+        lambda value: (
+            f"<{value['type']}>"
+            if isinstance(value, dict) and value.get("type") in CALLED
+            else "<hosted>"
+        )
+    ),
+]
+
+
+class ResponseChoice(Declared):
+    """One tool, or those that may be called."""
+
+    type: str
+    name: str | None = None
+    mode: Literal["auto", "required"] | None = None
+    tools: "Array[ResponseChoice] | None" = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        needed: tuple[str, ...] = ("mode", "tools") if self.type == "allowed_tools" else ()
+        for name in ("name",) if self.type in CALLED else needed:
+            if getattr(self, name) is None:
+                raise Wrong(errors.missing, name)
+        return self
+
+    @property
+    def choice(self) -> Choice:
+        if self.type == "allowed_tools":
+            return _some(self.mode or "auto", self.tools or ())
+        return _one(self.type, self.name)
+
+
+class ResponseFormat(Declared):
+    type: Literal["json_object", "json_schema", "text"]
+    name: Name | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type != "json_schema":
+            return self
+        for name, given in (("name", self.name), ("schema", self.schema_)):
+            if given is None:
+                raise Wrong(errors.missing, name)
+        problem = what_is_open(self.schema_) if self.strict else None
+        if problem is not None:
+            said = f"Invalid schema for response_format '{self.name}': {problem}"
+            raise Wrong(errors.invalid, "schema", said, "invalid_json_schema")
+        return self
+
+
+class TextOptions(Declared):
+    format: ResponseFormat | None = None
+    verbosity: str | None = None
+
+
+class Reasoning(Declared):
+    effort: str | None = None
+    summary: str | None = None
+
+
+class Prompt(Declared):
+    id: str
+
+
+def _id_of(conversation: Any) -> Any:
+    found = conversation.get("id") if isinstance(conversation, dict) else conversation
+    if not isinstance(found, str):
+        raise Wrong(errors.wrong_type, "", "one of a string or object with an id", conversation)
+    return found
+
+
+class Response(Written):
+    input: Annotated[Text | Array[Any], one_of("one of a string or array of objects")] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    conversation: Annotated[str, BeforeValidator(_id_of)] | None = None
+    prompt: Prompt | None = None
+    tools: Array[ResponseTool] | None = None
+    tool_choice: Annotated[Mode | Object[ResponseChoice], STRING_OR_OBJECT] | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextOptions | None = None
+    max_output_tokens: Annotated[int, Field(ge=LEAST_OUTPUT)] | None = None
+    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+    include: Array[str] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=generation.MAX_TOP_LOGPROBS)] | None = None
+    store: bool | None = None
+    background: bool | None = None
+    reasoning: Reasoning | None = None
+    metadata: Metadata | None = None
+    service_tier: str | None = None
+    truncation: str | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+
+
+class NewConversation(Declared):
+    metadata: Metadata | None = None
+    items: Annotated[Array[Any], Field(max_length=MAX_ITEMS)] | None = None
+
+
+class NewItems(Declared):
+    items: Annotated[Array[Any], Field(max_length=MAX_ITEMS)]
+
+
+class Update(Declared):
+    """Of a conversation, or of a completion that is stored."""
+
+    metadata: Metadata | None
+
+
+# --- texts ------------------------------------------------------------------------------------
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and all(type(one) is int for one in value)
+
+
+def _texts(most: int, token: str) -> Callable[[Any], list[str]]:
+    """Return what reads one text or several, each as it is or in tokens' numbers.
+
+    What these stand for cannot be known: each is written as `token` says.
+    """
+
+    def read(value: Any) -> list[str]:
+        if isinstance(value, str):
+            return [value]
+        if not isinstance(value, list):
+            raise Wrong(errors.wrong_type, "", "a string or an array", value)
+        if not value:
+            raise Wrong(errors.empty_array, "")
+        several = [value] if _is_tokens(value) else value
+        if len(several) > most:
+            raise Wrong(errors.too_long, "", several, most)
+        texts = []
+        for at, one in enumerate(several):
+            text = " ".join(map(token.format, one)) if _is_tokens(one) else one
+            if not isinstance(text, str):
+                raise Wrong(errors.wrong_type, at, "a string", one)
+            texts.append(text)
+        return texts
+
+    return read
+
+
+class Completion(Sampled):
+    prompt: Annotated[list[str], BeforeValidator(_texts(MAX_CHOICES, "<{}>"))] | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_BEST_OF)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+
+    @model_validator(mode="after")
+    def _returns_no_more_than_it_makes(self) -> Self:
+        n = self.n or 1
+        if self.best_of is not None and self.best_of < n:
+            raise Wrong(
+                errors.invalid,
+                "best_of",
+                "You requested that the server return more choices than it will generate (HINT: "
+                f"you must set 'n' (currently {n}) to be at most 'best_of' (currently "
+                f"{self.best_of}), or omit either parameter if you don't specifically want to use "
+                "them.)",
+                "invalid_value",
+            )
+        return self
+
+
+def _with_words(texts: list[str]) -> list[str]:
+    if not all(texts):
+        said = "Invalid 'input': input cannot be an empty string."
+        raise Wrong(errors.invalid, "", said, "invalid_value")
+    return texts
+
+
+class Embedding(Declared):
+    model: str
+    input: Annotated[
+        list[str], BeforeValidator(_texts(MAX_INPUTS, "{}")), AfterValidator(_with_words)
+    ]
+    dimensions: Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+
+
+class Moderation(Declared):
+    model: str | None = None
+    input: Annotated[
+        Text
+        | Annotated[
+            Array[Annotated[Text | Object[Part], STRING_OR_OBJECT]],
+            Field(min_length=1, max_length=MAX_INPUTS),
+        ],
+        one_of("a string or an array"),
+    ]
+
+    @property
+    def texts(self) -> list[str]:
+        """What is judged: each text; of several parts all that they say."""
+        if isinstance(self.input, str):
+            return [self.input]
+        texts = [one for one in self.input if isinstance(one, str)]
+        parts = [one for one in self.input if isinstance(one, Part)]
+        return [*texts, text_of(parts)] if parts else texts
+
+
+# --- files and batches ------------------------------------------------------------------------
+
+
+class Expiry(Declared):
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=3600, le=2_592_000)]
+    """An hour to thirty days, as at OpenAI."""
+
+
+class Upload(Declared):
+    file: tuple[str, bytes]
+    """Its name, and what is in it."""
+    purpose: Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+    expires_after: Expiry | None = None
+
+
+class Batch(Declared):
+    input_file_id: str
+    endpoint: Literal[
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/moderations",
+        "/v1/responses",
+    ]
+    completion_window: Literal["24h"]
+    metadata: Metadata | None = None
+    output_expires_after: Expiry | None = None

@@ -5,52 +5,23 @@ Event order and required fields follow `openai.types.responses` (3.54) and what 
 """
 
 import base64
-import re
 import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from helpers.mock_server.api import chat, files, models, scripted
-from helpers.mock_server.content import generation, talk, tokens, tools
+from helpers.mock_server.api import chat, files, models, requests, scripted
+from helpers.mock_server.api.requests import CALL_OUTPUTS, CALLS
+from helpers.mock_server.content import generation, talk, tokens
+from helpers.mock_server.content.scripts import Usage
 from helpers.mock_server.content.talk import Conversation, Said, Wanted
 from helpers.mock_server.control.state import State
 from helpers.mock_server.protocol import errors, fields
 from helpers.mock_server.protocol.answers import Answer, Call, Event, Stream, Whole, dump, whole
 from helpers.mock_server.protocol.errors import ApiError
 from helpers.mock_server.protocol.pacing import NO_DELAY, Pace
-
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Usage
-
-LEAST_OUTPUT = 16
-"""The smallest `max_output_tokens` that OpenAI takes."""
-
-HOSTED_TOOLS = (
-    "file_search",
-    "web_search",
-    "web_search_preview",
-    "code_interpreter",
-    "image_generation",
-    "mcp",
-    "computer",
-    "computer_use_preview",
-    "local_shell",
-    "shell",
-    "apply_patch",
-    "tool_search",
-    "programmatic_tool_calling",
-    "namespace",
-)
-"""Tools that OpenAI runs, or has a protocol of its own for. They are taken, and never called; with
-a date at the end of the name too, such as `web_search_2025_08_26`."""
-
-DATED = re.compile(r"_\d{4}_\d{2}_\d{2}$")
-
-CALLS = ("function_call", "custom_tool_call")
-CALL_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 MAX_PAGE = 100
 """Input items listed at once, as at OpenAI."""
@@ -68,20 +39,6 @@ COMPACTED = 16
 """Tokens that an item of compacted text is said to take: nothing of the text is in it."""
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why a response is not complete, by the finish reason that chat has for it."""
-
-ROLES = ("user", "assistant", "system", "developer")
-
-PARTS = (
-    "input_text",
-    "input_image",
-    "input_file",
-    "input_audio",
-    "output_text",
-    "refusal",
-    "summary_text",
-    "computer_screenshot",
-)
-"""Kinds of parts that a message or a tool's answer may have."""
 
 ID_PREFIXES = {
     "message": "msg",
@@ -133,13 +90,13 @@ def kept_thread(key: str, state: State, param: str | None) -> Thread:
 class Request:
     """What a request asks for, checked; and what of it the response repeats."""
 
+    body: requests.Response
     model: str
     conversation: Conversation
     wanted: Wanted
     input_tokens: int
     top_logprobs: int | None
     """How many alternatives to list for each token; None for no log probabilities."""
-    obfuscate: bool
     pace: Pace
     items: list[dict[str, Any]]
     """The input, as items with ids."""
@@ -171,8 +128,8 @@ class Made:
 
 def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/responses`."""
-    body = fields.json_object(call.body)
-    request = read(body, call, state)
+    request = read(fields.json_object(call.body), call, state)
+    body = request.body
     script = scripted.find(
         call,
         state,
@@ -180,7 +137,7 @@ def create(call: Call, state: State) -> Answer:
         conversation=request.conversation,
         wanted=request.wanted,
         pace=request.pace,
-        stream=fields.boolean(body, "stream"),
+        stream=bool(body.stream),
     )
     if isinstance(script, Whole | Stream):
         return script
@@ -201,7 +158,7 @@ def create(call: Call, state: State) -> Answer:
         + sum(len(text) for _, text in request.said_before)
         + TOKEN_BYTES * said.tokens,
     )
-    keep = body.get("store") is not False
+    keep = body.store is not False
     kept = state.responses  # a reset puts another in its place, where this response has no part
     if made.background:
         if not keep:
@@ -210,7 +167,7 @@ def create(call: Call, state: State) -> Answer:
             )
         state.responses.put(made.id, made, made.size)
         _go_on(made, state)
-    if fields.boolean(body, "stream"):
+    if body.stream:
 
         def finished() -> None:
             if keep and not made.background:
@@ -359,20 +316,20 @@ def _status(made: Made) -> str:
 # --- what is asked ----------------------------------------------------------------------------
 
 
-def read(body: dict[str, Any], call: Call, state: State) -> Request:
-    """Return what a body asks for.
+def read(sent: dict[str, Any], call: Call, state: State) -> Request:
+    """Return what a body that was `sent` asks for.
 
     Raises:
         ApiError: it is not such a request.
     """
-    model = models.known(body.get("model"), state)
+    body = fields.read(requests.Response, sent)
+    model = models.known(body.model, state)
     pace = state.pace_for(model, call)
-    instructions = fields.string(body, "instructions")
     before: tuple[tuple[str, str], ...] = ()
     called: list[str] = []
     names: frozenset[str] = frozenset()
     turns = 0
-    previous = fields.string(body, "previous_response_id")
+    previous = body.previous_response_id
     if previous is not None:
         earlier = state.responses.get(previous)
         if not isinstance(earlier, Made):
@@ -386,7 +343,7 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
         turns = earlier.request.conversation.turn
         called = [call.id for call, _ in earlier.said.calls]
         names = earlier.request.conversation.called | {call.name for call, _ in earlier.said.calls}
-    thread = _read_thread(body, state)
+    thread = _thread(body, state)
     held = [] if thread is None else thread.items
     if held:
         before = tuple(read_input(held)[1])
@@ -395,27 +352,19 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
     conversation = (*before, *said)
     users = [text for role, text in conversation if role == "user"]
     systems = [text for role, text in conversation if role in ("system", "developer")]
-    offered, choice = _read_tools(body)
-    parallel = body.get("parallel_tool_calls")
-    if parallel is not None and not isinstance(parallel, bool):
-        raise errors.wrong_type("parallel_tool_calls", "a boolean", parallel)
-    form, as_json, schema = _read_format(body, [text for _, text in conversation])
-    most = fields.integer(body, "max_output_tokens", least=LEAST_OUTPUT)
-    options = fields.optional_object(body, "stream_options")
-    include = _read_include(body)
-    fields.boolean(body, "store")
-    reasoning = fields.optional_object(body, "reasoning") or {}
-    service_tier = fields.string(body, "service_tier")
-    text = fields.optional_object(body, "text") or {}
-    top = fields.integer(body, "top_logprobs", least=0, most=generation.MAX_TOP_LOGPROBS)
-    likely = top is not None or "message.output_text.logprobs" in include
-    temperature = fields.number(body, "temperature", least=0, most=2)
-    top_p = fields.number(body, "top_p", least=0, most=1)
+    offered = tuple(
+        tool.tool for tool in body.tools or () if not isinstance(tool, requests.HostedTool)
+    )
+    form = _format(body, [text for _, text in conversation])
+    likely = body.top_logprobs is not None or "message.output_text.logprobs" in (body.include or ())
+    reasoning = body.reasoning or requests.Reasoning()
+    text = body.text or requests.TextOptions()
     return Request(
+        body=body,
         model=model,
         conversation=Conversation(
             prompt=users[-1] if users else (said[-1][1] if said else ""),
-            system="\n".join(filter(None, [instructions, *systems])),
+            system="\n".join(filter(None, [body.instructions, *systems])),
             results=results,
             last=said[-1][1] if said else "",
             turn=1 + turns + count_turns([*held, *items]),
@@ -423,70 +372,61 @@ def read(body: dict[str, Any], call: Call, state: State) -> Request:
         ),
         wanted=Wanted(
             tools=offered,
-            choice=choice,
-            parallel=parallel is not False,
-            as_json=as_json,
-            schema=schema,
-            limits=generation.read_limits(body, most, pace.tokens),
+            choice=requests.choice_of(body.tool_choice, offered, hosted=bool(body.tools)),
+            parallel=body.parallel_tool_calls is not False,
+            as_json=form["type"] != "text",
+            schema=form.get("schema"),
+            limits=body.limits(body.max_output_tokens, pace.tokens),
             appendix=call.appendix,
         ),
         input_tokens=tokens.count_prompt(
-            [*([instructions] if instructions else []), *(text for _, text in conversation)]
+            [
+                *([body.instructions] if body.instructions else []),
+                *(text for _, text in conversation),
+            ]
         ),
-        top_logprobs=(top or 0) if likely else None,
-        obfuscate=chat.stream_option(options, "include_obfuscation"),
+        top_logprobs=(body.top_logprobs or 0) if likely else None,
         pace=pace,
         items=items,
         said_before=conversation,
         thread=thread,
         repeated={
-            "background": fields.boolean(body, "background"),
+            "background": bool(body.background),
             "conversation": None if thread is None else {"id": thread.id},
-            "instructions": instructions,
-            "max_output_tokens": most,
-            "max_tool_calls": fields.integer(body, "max_tool_calls", least=1),
-            "metadata": fields.metadata(body),
-            "parallel_tool_calls": parallel is not False,
+            "instructions": body.instructions,
+            "max_output_tokens": body.max_output_tokens,
+            "max_tool_calls": body.max_tool_calls,
+            "metadata": body.metadata or {},
+            "parallel_tool_calls": body.parallel_tool_calls is not False,
             "previous_response_id": previous,
-            "prompt_cache_key": fields.string(body, "prompt_cache_key"),
-            "reasoning": {
-                "effort": fields.string(reasoning, "effort", "reasoning.effort"),
-                "summary": fields.string(reasoning, "summary", "reasoning.summary"),
-            },
-            "safety_identifier": fields.string(body, "safety_identifier"),
-            "service_tier": "default" if service_tier in (None, "auto") else service_tier,
-            "temperature": 1.0 if temperature is None else temperature,
-            "text": {
-                "format": form,
-                "verbosity": fields.string(text, "verbosity", "text.verbosity") or "medium",
-            },
-            "tool_choice": "auto" if body.get("tool_choice") is None else body["tool_choice"],
-            "tools": _repeated_tools(body),
-            "top_logprobs": top or 0,
-            "top_p": 1.0 if top_p is None else top_p,
-            "truncation": fields.string(body, "truncation") or "disabled",
-            "user": fields.string(body, "user"),
+            "prompt_cache_key": body.prompt_cache_key,
+            "reasoning": {"effort": reasoning.effort, "summary": reasoning.summary},
+            "safety_identifier": body.safety_identifier,
+            "service_tier": "default" if body.service_tier in (None, "auto") else body.service_tier,
+            "temperature": 1.0 if body.temperature is None else body.temperature,
+            "text": {"format": form, "verbosity": text.verbosity or "medium"},
+            "tool_choice": "auto" if body.tool_choice is None else sent["tool_choice"],
+            "tools": _repeated_tools(sent),
+            "top_logprobs": body.top_logprobs or 0,
+            "top_p": 1.0 if body.top_p is None else body.top_p,
+            "truncation": body.truncation or "disabled",
+            "user": body.user,
         },
     )
 
 
-def _read_thread(body: dict[str, Any], state: State) -> Thread | None:
-    """Return the conversation that a body names, by its id or as an object with its id."""
-    named = body.get("conversation")
-    if named is None:
+def _thread(body: requests.Response, state: State) -> Thread | None:
+    """Return the conversation that a body names, if it does."""
+    if body.conversation is None:
         return None
-    key = named.get("id") if isinstance(named, dict) else named
-    if not isinstance(key, str):
-        raise errors.wrong_type("conversation", "one of a string or object with an id", named)
-    if body.get("previous_response_id") is not None:
-        raise ApiError(
-            400,
+    if body.previous_response_id is not None:
+        raise errors.invalid(
+            "conversation",
             "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Ensure you "
             "are only providing one of them.",
-            param="conversation",
-            code="mutually_exclusive_parameters",
+            "mutually_exclusive_parameters",
         )
-    return kept_thread(key, state, "conversation")
+    return kept_thread(body.conversation, state, "conversation")
 
 
 def read_items(given: list[Any], name: str, state: State) -> list[dict[str, Any]]:
@@ -495,40 +435,19 @@ def read_items(given: list[Any], name: str, state: State) -> list[dict[str, Any]
     Raises:
         ApiError: one of them is no item.
     """
-    try:
-        return read_input(_looked_up(given, state))[0]
-    except ApiError as error:
-        param = error.param and error.param.replace("input", name, 1)
-        message = error.message.replace("'input", f"'{name}", 1)
-        raise ApiError(error.status, message, param=param, code=error.code) from None
+    return read_input(_looked_up(given, state, name), name)[0]
 
 
-def _read_include(body: dict[str, Any]) -> list[str]:
-    if body.get("include") is None:
-        return []
-    include = fields.array(body, "include")
-    for at, name in enumerate(include):
-        if not isinstance(name, str):
-            raise errors.wrong_type(f"include[{at}]", "a string", name)
-    return include
-
-
-def _given_input(body: dict[str, Any], state: State) -> list[Any]:
+def _given_input(body: requests.Response, state: State) -> list[Any]:
     """Return what a body brings as input, with the items in the place of references to them.
 
     Raises:
         ApiError: there is none, and nothing to go on with; or an item that is not known.
     """
-    prompt = fields.optional_object(body, "prompt")
-    if prompt is not None:
-        key = fields.string(prompt, "id", "prompt.id")
-        if key is None:
-            raise errors.missing("prompt.id")
-        # Prompts are made on OpenAI's pages: there are none here.
-        raise ApiError(404, f"Prompt with id '{key}' not found.")
-    value = body.get("input")
-    if value in (None, "", []):
-        if body.get("previous_response_id") is None and body.get("conversation") is None:
+    if body.prompt is not None:  # these are made on OpenAI's pages: there are none here
+        raise ApiError(404, f"Prompt with id '{body.prompt.id}' not found.")
+    if not body.input:
+        if body.previous_response_id is None and body.conversation is None:
             raise ApiError(
                 400,
                 "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation_id' "
@@ -536,14 +455,12 @@ def _given_input(body: dict[str, Any], state: State) -> list[Any]:
                 code="missing_required_parameter",
             )
         return []
-    if isinstance(value, str):
-        return [{"role": "user", "content": value}]
-    if not isinstance(value, list):
-        raise errors.wrong_type("input", "one of a string or array of objects", value)
-    return _looked_up(value, state)
+    if isinstance(body.input, str):
+        return [{"role": "user", "content": body.input}]
+    return _looked_up(body.input, state)
 
 
-def _looked_up(given: list[Any], state: State) -> list[Any]:
+def _looked_up(given: list[Any], state: State, name: str = "input") -> list[Any]:
     """Return items, with those that are kept in the place of references to them.
 
     Raises:
@@ -553,7 +470,7 @@ def _looked_up(given: list[Any], state: State) -> list[Any]:
     for at, item in enumerate(given):
         if isinstance(item, dict) and item.get("type") == "item_reference":
             if not isinstance(item.get("id"), str):
-                raise errors.missing(f"input[{at}].id")
+                raise errors.missing(f"{name}[{at}].id")
             item = _kept_item(item["id"], state)
         items.append(item)
     return items
@@ -579,44 +496,23 @@ def _kept_item(key: str, state: State) -> dict[str, Any]:
 
 
 def read_input(
-    value: list[Any],
+    given: list[Any], name: str = "input"
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]], tuple[str, ...]]:
     """Return the input as items, as roles and texts, and the tools' answers it ends with."""
     items: list[dict[str, Any]] = []
     said: list[tuple[str, str]] = []
     results: list[str] = []
-    for at, item in enumerate(value):
-        where = f"input[{at}]"
-        if not isinstance(item, dict):
-            raise errors.wrong_type(where, "an object", item)
-        kind = item.get("type", "message")
-        if not isinstance(kind, str):
-            raise errors.wrong_type(f"{where}.type", "a string", kind)
-        if kind == "message":
+    declared = fields.read(requests.Items, {"items": given}, name).items
+    for sent, item in zip(given, declared, strict=True):
+        if isinstance(item, requests.ResponseMessage):
             results = []
-            role = item.get("role")
-            if role is None:
-                raise errors.missing(f"{where}.role")
-            if role not in ROLES:
-                raise errors.unsupported_value(f"{where}.role", role, ROLES)
-            if item.get("content") is None:
-                raise errors.missing(f"{where}.content")
-            text = chat.content_text(item["content"], f"{where}.content", PARTS)
-            said.append((role, text))
-            items.append(_message_item(item, role))
-        elif kind in CALL_OUTPUTS:
-            if not isinstance(item.get("call_id"), str):
-                raise errors.missing(f"{where}.call_id")
-            if item.get("output") is None:
-                raise errors.missing(f"{where}.output")
-            text = chat.content_text(item["output"], f"{where}.output", PARTS)
-            results.append(text)
-            said.append(("tool", text))
-            items.append(_sent_item(item, kind))
-        else:  # an earlier call, reasoning, a reference: taken, and changes nothing
-            if kind in CALLS and not isinstance(item.get("call_id"), str):
-                raise errors.missing(f"{where}.call_id")
-            items.append(_sent_item(item, kind))
+            said.append((item.role, requests.text_of(item.content)))
+            items.append(_message_item(sent, item.role))
+            continue
+        if isinstance(item, requests.CallOutput):
+            results.append(requests.text_of(item.output))
+            said.append(("tool", results[-1]))
+        items.append(_sent_item(sent, sent["type"]))
     return items, said, tuple(results)
 
 
@@ -675,66 +571,25 @@ def _check_calls(called: list[str], items: list[dict[str, Any]]) -> None:
             raise ApiError(400, f"No tool output found for function call {call}.", param="input")
 
 
-def _read_format(
-    body: dict[str, Any], texts: list[str]
-) -> tuple[dict[str, Any], bool, dict[str, Any] | None]:
-    text = fields.optional_object(body, "text") or {}
-    wanted = text.get("format")
-    if wanted is None:
-        return {"type": "text"}, False, None
-    if not isinstance(wanted, dict):
-        raise errors.wrong_type("text.format", "an object", wanted)
-    kind = wanted.get("type")
-    if kind == "text":
-        return {"type": "text"}, False, None
-    if kind == "json_object":
-        if not any("json" in said.lower() for said in texts):
-            raise ApiError(
-                400,
-                "Response input messages must contain the word 'json' in some form to use "
-                "'text.format' of type 'json_object'.",
-                param="input",
-            )
-        return {"type": "json_object"}, True, None
-    if kind != "json_schema":
-        raise errors.unsupported_value(
-            "text.format.type", kind, ("json_object", "json_schema", "text")
+def _format(body: requests.Response, texts: list[str]) -> dict[str, Any]:
+    """Return the form of the answer, as the response repeats it."""
+    wanted = None if body.text is None else body.text.format
+    if wanted is None or wanted.type == "text":
+        return {"type": "text"}
+    if wanted.type == "json_schema":
+        return {
+            "type": "json_schema",
+            "name": wanted.name,
+            "schema": wanted.schema_,
+            "strict": wanted.strict is not False,
+        }
+    if not any("json" in said.lower() for said in texts):
+        raise errors.invalid(
+            "input",
+            "Response input messages must contain the word 'json' in some form to use "
+            "'text.format' of type 'json_object'.",
         )
-    schema = chat.read_schema(wanted, "text.format")
-    strict = wanted.get("strict")
-    if strict is True:
-        said = f"Invalid schema for response_format '{wanted['name']}'"
-        tools.check_strict(schema, said, "text.format.schema", "invalid_json_schema")
-    form = {
-        "type": "json_schema",
-        "name": wanted["name"],
-        "schema": schema,
-        "strict": strict if isinstance(strict, bool) else True,
-    }
-    return form, True, schema
-
-
-def _read_tools(body: dict[str, Any]) -> tuple[tuple[tools.Tool, ...], tools.Choice]:
-    found = []
-    given = [] if body.get("tools") is None else fields.array(body, "tools")
-    for at, tool in enumerate(given):
-        where = f"tools[{at}]"
-        if not isinstance(tool, dict):
-            raise errors.wrong_type(where, "an object", tool)
-        kind = tool.get("type")
-        if kind is None:
-            raise errors.missing(f"{where}.type")
-        if kind == "function":
-            found.append(tools.read_tool(tool, where))
-        elif kind == "custom":
-            found.append(tools.read_custom(tool, where))
-        elif DATED.sub("", str(kind)) not in HOSTED_TOOLS:
-            known = (*tools.CALLED, *HOSTED_TOOLS)
-            raise errors.unsupported_value(f"{where}.type", kind, known)
-    offered, choice = tuple(found), body.get("tool_choice")
-    name = choice.get("name") if isinstance(choice, dict) else None
-    hosted = len(given) > len(found)
-    return offered, tools.read_choice(choice, offered, name, "tool_choice.name", hosted=hosted)
+    return {"type": "json_object"}
 
 
 def _repeated_tools(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -791,7 +646,7 @@ def _completed_at(made: Made) -> int:
 
 
 def _usage(
-    prompt_tokens: int, written: int, reasoned: int = 0, said: "Usage | None" = None
+    prompt_tokens: int, written: int, reasoned: int = 0, said: Usage | None = None
 ) -> dict[str, Any]:
     cost = talk.cost(prompt_tokens, written, reasoned, said)
     return {
@@ -962,7 +817,7 @@ def _text_facts(made: Made, where: dict[str, Any], first: int) -> Iterator[Fact]
         delta = {**where, "delta": piece}
         if not said.refuses:
             delta["logprobs"] = _brief_logprobs(request, [piece], turn - first)
-        if request.obfuscate:
+        if request.body.includes.include_obfuscation:
             delta["obfuscation"] = chat.padding(piece)
         yield turn, 1, f"{kind}.delta", delta
     if said.refuses:

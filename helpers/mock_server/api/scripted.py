@@ -2,19 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from helpers.mock_server.content import talk
 from helpers.mock_server.content.asked import Asked
+from helpers.mock_server.content.scripts import Script
 from helpers.mock_server.content.talk import Conversation, Wanted
 from helpers.mock_server.control.state import State
 from helpers.mock_server.protocol import fields
 from helpers.mock_server.protocol.answers import Answer, Call, Event, Stream, dump, whole
 from helpers.mock_server.protocol.errors import ApiError
 from helpers.mock_server.protocol.pacing import Pace
-
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Script
 
 DONE = b"data: [DONE]\n\n"
 """What ends a stream whose events have no names."""
@@ -29,7 +27,7 @@ def find(
     wanted: Wanted,
     pace: Pace,
     stream: bool,
-) -> "Script | Answer | None":
+) -> Script | Answer | None:
     """Return the reply to a request: a script to say, or all of the answer where that is given.
 
     None where no script fits: then the built-in replies answer.
@@ -114,7 +112,7 @@ def _body(call: Call) -> dict[str, Any]:
         return {}
 
 
-def _given(script: "Script", pace: Pace, model: str | None, stream: bool) -> Answer:
+def _given(script: Script, pace: Pace, model: str | None, stream: bool) -> Answer:
     if script.error is not None:
         given = script.error
         kind = "server_error" if given.status >= 500 else "invalid_request_error"

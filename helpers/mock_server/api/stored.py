@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from helpers.mock_server.api import chat, files, scripted
+from helpers.mock_server.api import chat, files, requests, scripted
 from helpers.mock_server.control.state import State
-from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol import fields
 from helpers.mock_server.protocol.answers import Answer, Call, Event, Whole, whole
 from helpers.mock_server.protocol.errors import ApiError
 
@@ -35,7 +35,7 @@ async def create(call: Call, state: State) -> Answer:
     if isinstance(answer, Whole) and answer.status >= 400:
         return answer
     kept = state.completions  # a reset puts another in its place, where this one has no part
-    metadata = fields.metadata(body)
+    metadata = body.get("metadata") or {}
 
     def keep(completion: dict[str, Any]) -> None:
         completion["metadata"] = metadata
@@ -127,10 +127,8 @@ def retrieve(call: Call, state: State) -> Answer:
 def update(call: Call, state: State) -> Answer:
     """Answer `POST /v1/chat/completions/{id}`: its metadata can be changed, and nothing else."""
     stored = _kept(call, state)
-    body = fields.json_object(call.body)
-    if "metadata" not in body:
-        raise errors.missing("metadata")
-    stored.completion["metadata"] = fields.metadata(body)
+    changed = fields.read(requests.Update, fields.json_object(call.body))
+    stored.completion["metadata"] = changed.metadata or {}
     return whole(stored.completion)
 
 

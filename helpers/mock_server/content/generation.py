@@ -7,12 +7,11 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from helpers.mock_server.content import tokens
-from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol import errors
 from helpers.mock_server.protocol.pacing import MAX_TOKENS
 
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
-MAX_STOPS = 4
 MAX_TOP_LOGPROBS = 20
 
 MAX_LIKELY = 50_000
@@ -75,26 +74,6 @@ def write(
     return Written(pieces, "stop")
 
 
-def read_limits(body: dict[str, Any], most: int | None, exactly: int | None) -> Limits:
-    """Return the limits that a request sets, in the fields that chat and completions share.
-
-    Raises:
-        ApiError: a field is wrong.
-    """
-    least = fields.integer(body, "min_tokens", least=0, most=MAX_TOKENS) or 0
-    if most is not None and least > most:
-        raise errors.ApiError(
-            400,
-            f"Invalid 'min_tokens': must not be greater than max_tokens={most}, got {least}.",
-            param="min_tokens",
-            code="invalid_value",
-        )
-    endless = fields.boolean(body, "ignore_eos") and exactly is None
-    if endless:
-        exactly = MAX_TOKENS if most is None else min(most, MAX_TOKENS)
-    return Limits(most=most, least=least, exactly=exactly, ignores_end=endless, stop=_stops(body))
-
-
 def check_size(choices: int, limits: Limits, repeated: int = 0) -> None:
     """See to it that an answer's choices, and the tokens it repeats, are not too many together.
 
@@ -130,28 +109,6 @@ def check_likely(written: int, top: int | None) -> None:
             param="top_logprobs",
             code="invalid_value",
         )
-
-
-def _stops(body: dict[str, Any]) -> tuple[str, ...]:
-    stop = body.get("stop")
-    if stop is None:
-        return ()
-    if isinstance(stop, str):
-        return (stop,) if stop else ()
-    if not isinstance(stop, list):
-        raise errors.wrong_type("stop", "a string or an array of strings", stop)
-    if len(stop) > MAX_STOPS:
-        raise errors.ApiError(
-            400,
-            f"Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, "
-            f"but got an array with length {len(stop)} instead.",
-            param="stop",
-            code="array_above_max_length",
-        )
-    for number, text in enumerate(stop):
-        if not isinstance(text, str):
-            raise errors.wrong_type(f"stop[{number}]", "a string", text)
-    return tuple(text for text in stop if text)
 
 
 def logprob(piece: str, place: int, rank: int = 0) -> float:

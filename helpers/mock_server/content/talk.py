@@ -2,18 +2,16 @@
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from helpers.mock_server.content import generation, replies, schemas, tokens
 from helpers.mock_server.content.generation import Finish, Limits, Written
+from helpers.mock_server.content.scripts import Script, Usage
 from helpers.mock_server.content.tokens import Cost
 from helpers.mock_server.content.tools import Choice, Tool, ToolCall, choose, new_id
 from helpers.mock_server.content.validity import Unsatisfiable
 from helpers.mock_server.protocol import errors
 from helpers.mock_server.protocol.answers import Holds
-
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Script, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Said:
     """What it thought before, in tokens."""
     refuses: bool = False
     """Whether the text is a refusal."""
-    usage: "Usage | None" = None
+    usage: Usage | None = None
     """What a script says that it cost; None for what was counted."""
 
     @property
@@ -85,7 +83,7 @@ class Said:
 
 
 def say(
-    conversation: Conversation, wanted: Wanted, variant: int = 0, script: "Script | None" = None
+    conversation: Conversation, wanted: Wanted, variant: int = 0, script: Script | None = None
 ) -> Said:
     """Return the reply; higher variants are other versions of it. A script says the same in each.
 
@@ -117,13 +115,13 @@ def say(
     return Said(written.pieces, [], written.finish)
 
 
-def cost(prompt: int, written: int, reasoned: int = 0, said: "Usage | None" = None) -> Cost:
+def cost(prompt: int, written: int, reasoned: int = 0, said: Usage | None = None) -> Cost:
     """Return what an answer cost: the tokens that were counted, or those that a script says."""
     given = said.model_dump(exclude_none=True) if said is not None else {}
     return replace(Cost(prompt, written, 0, reasoned), **given)
 
 
-def check(script: "Script", wanted: Wanted) -> None:
+def check(script: Script, wanted: Wanted) -> None:
     """See to it that a script says what the request allows for.
 
     Raises:
@@ -153,7 +151,7 @@ def check(script: "Script", wanted: Wanted) -> None:
             raise ValueError(f"its text is {problem}, though the request asks for it. {instead}")
 
 
-def recite(script: "Script", wanted: Wanted) -> Said:
+def recite(script: Script, wanted: Wanted) -> Said:
     """Return what a script says, within the limits of a request."""
     limits = wanted.limits if script.check else Limits()
     reasoning = tokens.in_pieces(script.reasoning)

@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.mock_server.content import patterns, schemas
 from helpers.mock_server.content.validity import Unsatisfiable
-from helpers.mock_server.protocol import errors, fields
+from helpers.mock_server.protocol import errors
 
 _SMALL_WORDS = """
     a an and any are as at by can do for from get fetch find give has have i in into is it its me my
@@ -198,71 +198,6 @@ def _repeats(tool: Tool, source: schemas.Words) -> int:
     return min(len(names), MAX_CALLS) if takes_name and listed else 1
 
 
-def read_tool(value: Any, where: str) -> Tool:
-    """Return a function as a request describes it.
-
-    Raises:
-        ApiError: it is no such description.
-    """
-    if not isinstance(value, dict):
-        raise errors.wrong_type(where, "an object", value)
-    name = read_name(value, where)
-    description = value.get("description")
-    parameters = value.get("parameters")
-    if description is not None and not isinstance(description, str):
-        raise errors.wrong_type(f"{where}.description", "a string", description)
-    if parameters is not None and not isinstance(parameters, dict):
-        raise errors.wrong_type(f"{where}.parameters", "an object", parameters)
-    if parameters and parameters.get("type", "object") != "object":
-        raise errors.ApiError(
-            400,
-            f"Invalid schema for function '{name}': schema must be a JSON Schema of "
-            f"'type: \"object\"', got 'type: \"{parameters['type']}\"'.",
-            param=f"{where}.parameters",
-            code="invalid_function_parameters",
-        )
-    if value.get("strict") is True:
-        said = f"Invalid schema for function '{name}'"
-        check_strict(parameters, said, f"{where}.parameters", "invalid_function_parameters")
-    return Tool(name, description or "", parameters or {})
-
-
-def read_custom(value: Any, where: str) -> Tool:
-    """Return a custom tool as a request describes it. Chat has one level more around a grammar.
-
-    Raises:
-        ApiError: it is no such description.
-    """
-    if not isinstance(value, dict):
-        raise errors.wrong_type(where, "an object", value)
-    name = read_name(value, where)
-    description = fields.string(value, "description", f"{where}.description") or ""
-    form = fields.optional_object(value, "format", f"{where}.format") or {"type": "text"}
-    kind = form.get("type")
-    if kind == "text":
-        return Tool(name, description, {}, custom=True)
-    if kind != "grammar":
-        raise errors.unsupported_value(f"{where}.format.type", kind, ("text", "grammar"))
-    place = f"{where}.format"
-    if "grammar" in form:
-        place += ".grammar"
-        form = fields.optional_object(form, "grammar", place) or {}
-    syntax = fields.string(form, "syntax", f"{place}.syntax")
-    definition = fields.string(form, "definition", f"{place}.definition")
-    for part, given in (("syntax", syntax), ("definition", definition)):
-        if given is None:
-            raise errors.missing(f"{place}.{part}")
-    if syntax not in ("lark", "regex"):
-        raise errors.unsupported_value(f"{place}.syntax", syntax, ("lark", "regex"))
-    return Tool(name, description, {}, custom=True, grammar=Grammar(syntax, definition or ""))
-
-
-def check_strict(schema: Any, said: str, param: str, code: str | None) -> None:
-    problem = what_is_open(schema)
-    if problem is not None:
-        raise errors.ApiError(400, f"{said}: {problem}", param=param, code=code)
-
-
 def what_is_open(schema: Any) -> str | None:
     """Return what a schema leaves open, as one that is `strict` must not; None for nothing."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), schema)]
@@ -288,90 +223,3 @@ def what_is_open(schema: Any) -> str | None:
                 f"including every key in properties. Missing '{open_to[0]}'."
             )
     return None
-
-
-def read_name(value: dict[str, Any], where: str) -> str:
-    """Return the name of a function, or of a schema.
-
-    Raises:
-        ApiError: it has none, or one that OpenAI does not take.
-    """
-    name = fields.string(value, "name", f"{where}.name")
-    if name is None:
-        raise errors.missing(f"{where}.name")
-    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
-        raise errors.ApiError(
-            400,
-            f"Invalid '{where}.name': string does not match pattern. Expected a string that "
-            "matches the pattern '^[a-zA-Z0-9_-]{1,64}$'.",
-            param=f"{where}.name",
-            code="invalid_value",
-        )
-    return name
-
-
-def read_choice(
-    value: Any, tools: tuple[Tool, ...], named: Any, where: str, *, hosted: bool = False
-) -> Choice:
-    """Return what a request says about calling.
-
-    `named` is the name in a `tool_choice` object, `where` the place it has there; `hosted` whether
-    there are other tools beside these, which would run on OpenAI's side.
-
-    Raises:
-        ApiError: it names no tool of the request's, or cannot be read.
-    """
-    if value is None:
-        return Choice("auto" if tools else "none")
-    if isinstance(value, str):
-        if value not in ("none", "auto", "required"):
-            raise errors.unsupported_value("tool_choice", value, ("none", "auto", "required"))
-        if not tools and not hosted and value != "none":
-            raise errors.ApiError(
-                400,
-                "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are "
-                "specified.",
-                param="tool_choice",
-            )
-        return Choice(value)
-    if not isinstance(value, dict):
-        raise errors.wrong_type("tool_choice", "a string or an object", value)
-    if not isinstance(value.get("type"), str):
-        raise errors.missing("tool_choice.type")
-    if value["type"] == "allowed_tools":
-        return _read_allowed(value, tools)
-    if value["type"] not in CALLED:
-        return Choice("none")  # a tool that would run on OpenAI's side, and never does here
-    if not isinstance(named, str):
-        raise errors.missing(where)
-    return Choice("named", _offered((named,), tools))
-
-
-def _read_allowed(value: dict[str, Any], tools: tuple[Tool, ...]) -> Choice:
-    """Return a choice among some of the tools. Chat puts a level more around it than responses."""
-    allowed = value.get("allowed_tools", value)
-    if not isinstance(allowed, dict):
-        raise errors.wrong_type("tool_choice.allowed_tools", "an object", allowed)
-    mode = allowed.get("mode")
-    if mode not in ("auto", "required"):
-        raise errors.unsupported_value("tool_choice.mode", mode, ("auto", "required"))
-    names = []
-    for tool in fields.array(allowed, "tools", "tool_choice.tools"):
-        kind = tool.get("type", "function") if isinstance(tool, dict) else None
-        described = tool.get(kind, tool) if kind in CALLED else None
-        name = described.get("name") if isinstance(described, dict) else None
-        if isinstance(name, str):
-            names.append(name)
-    return Choice(mode, _offered(tuple(names), tools))
-
-
-def _offered(names: tuple[str, ...], tools: tuple[Tool, ...]) -> tuple[str, ...]:
-    """Return the names, all of which have to be among the tools."""
-    for name in names:
-        if name not in [tool.name for tool in tools]:
-            raise errors.ApiError(
-                400,
-                f"Invalid value for 'tool_choice': function '{name}' is not among 'tools'.",
-                param="tool_choice",
-            )
-    return names

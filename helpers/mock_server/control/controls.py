@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
 from helpers.mock_server import VERSION
+from helpers.mock_server.content import scripts
 from helpers.mock_server.control import faults
 from helpers.mock_server.control.journal import MAX_TEXT, Record
 from helpers.mock_server.control.limits import MOST, PERIOD, Rate
@@ -33,6 +35,35 @@ A_STRETCH = 10_000
 """Token times that are written out in one go: some 5 ms of work."""
 
 MAX_CONTROL_BODY = 1024 * 1024
+
+
+class Paces(fields.Declared):
+    models: dict[str, dict[str, Any]] | None = None
+
+
+class Order(fields.Declared):
+    """For a fault that the next requests meet."""
+
+    fault: str
+    times: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    client: str | None = None
+    model: str | None = None
+    path: str | None = None
+
+
+class Strictness(fields.Declared):
+    strict: bool | None = None
+
+
+Most: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
+
+
+class Limits(fields.Declared):
+    requests: Most | None = None
+    tokens: Most | None = None
+    period: Annotated[float, Field(ge=0.01, le=86_400)] | None = None
+    max_concurrent: Most | None = None
+    max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None
 
 
 class Panel:
@@ -156,15 +187,13 @@ async def read_pace(call: Call, state: State) -> Any:
 async def set_pace(call: Call, state: State) -> Any:
     """Answer `PUT /mock/pace {"pace": 0.1, "first": 0.4, …, "models": {"slow": {"gap": 0.1}}}`."""
     body = fields.json_object(call.body)
-    models = fields.optional_object(body, "models") or {}
+    models = fields.read(Paces, body).models or {}
     changes = {key: value for key, value in body.items() if key != "models"}
     if "pace" in changes:
         changes["dial"] = changes.pop("pace")
     try:
         pace = changed(state.pace, changes)
-        for model, change in models.items():
-            if not isinstance(change, dict):
-                raise ValueError(f"The pace of '{model}' is an object, such as {{'gap': 0.1}}.")
+        for change in models.values():
             changed(pace, change)
     except ValueError as problem:
         raise ApiError(400, str(problem)) from None
@@ -180,23 +209,19 @@ async def read_faults(call: Call, state: State) -> Any:
 
 async def add_fault(call: Call, state: State) -> Any:
     """Answer `POST /mock/faults {"fault": "429; retry-after=1", "times": 2}`."""
-    body = fields.json_object(call.body)
-    text = fields.string(body, "fault")
-    if text is None:
-        raise errors.missing("fault")
+    order = fields.read(Order, fields.json_object(call.body))
     try:
-        fault = faults.parse(text)
+        fault = faults.parse(order.fault)
     except ValueError as problem:
         raise ApiError(400, str(problem), param="fault") from None
-    times = fields.integer(body, "times", least=1, most=1_000_000)
     state.orders.add(
         faults.Order(
-            text=text,
+            text=order.fault,
             fault=fault,
-            left=1 if times is None else times,
-            client=fields.string(body, "client"),
-            model=fields.string(body, "model"),
-            path=fields.string(body, "path"),
+            left=order.times or 1,
+            client=order.client,
+            model=order.model,
+            path=order.path,
         )
     )
     return {"waiting": [order.as_json() for order in state.orders.waiting]}
@@ -215,8 +240,6 @@ async def read_replies(call: Call, state: State) -> Any:
 
 async def add_reply(call: Call, state: State) -> Any:
     """Answer `POST /mock/replies {"text": "Paris", "when": "capital"}`."""
-    from helpers.mock_server.content import scripts  # loads pydantic, for who needs it
-
     added = state.replies.add(scripts.read(fields.json_object(call.body)))
     return {"id": added}
 
@@ -226,7 +249,7 @@ async def set_replies(call: Call, state: State) -> Any:
     body = fields.json_object(call.body)
     if set(body) != {"strict"}:
         raise ApiError(400, 'It takes {"strict": true} or {"strict": false}.', param="strict")
-    state.replies.strict = fields.boolean(body, "strict")
+    state.replies.strict = bool(fields.read(Strictness, body).strict)
     return state.replies.as_json()
 
 
@@ -254,20 +277,14 @@ async def set_limits(call: Call, state: State) -> Any:
     What is not named is not limited.
     """
     body = fields.json_object(call.body)
-    known = ("requests", "tokens", "period", "max_concurrent", "max_queue")
+    known = Limits.model_fields
     for name in body:
         if name not in known:
             raise ApiError(400, f"There is no limit '{name}'. There are: {', '.join(known)}.")
-    period = fields.number(body, "period", least=0.01, most=86_400)
-    rate = Rate(
-        requests=fields.integer(body, "requests", least=1, most=MOST),
-        tokens=fields.integer(body, "tokens", least=1, most=MOST),
-        period=PERIOD if period is None else period,
-    )
-    places = fields.integer(body, "max_concurrent", least=1, most=MOST)
-    length = fields.integer(body, "max_queue", least=0, most=MOST)
-    state.limiter.set(rate)
-    state.queue.set(places, length)
+    limits = fields.read(Limits, body)
+    period = PERIOD if limits.period is None else limits.period
+    state.limiter.set(Rate(requests=limits.requests, tokens=limits.tokens, period=period))
+    state.queue.set(limits.max_concurrent, limits.max_queue)
     return await read_limits(call, state)
 
 

@@ -4,13 +4,11 @@ import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from helpers.mock_server.content.asked import Asked
+from helpers.mock_server.content.scripts import Script
 from helpers.mock_server.protocol.errors import ApiError
-
-if TYPE_CHECKING:
-    from helpers.mock_server.content.scripts import Script
 
 
 @dataclass(slots=True)
@@ -18,7 +16,7 @@ class Waiting:
     """A reply that waits for requests."""
 
     id: int
-    script: "Script"
+    script: Script
     from_file: bool = False
     used: int = 0
 
@@ -71,7 +69,7 @@ class Replies:
         self.given = 0
         """How many there were, those that are used up included."""
 
-    def add(self, script: "Script", from_file: bool = False) -> int:
+    def add(self, script: Script, from_file: bool = False) -> int:
         """Let a reply wait for the requests it fits; return its id.
 
         Raises:

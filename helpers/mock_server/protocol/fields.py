@@ -28,11 +28,11 @@ class Declared(BaseModel):
 class Wrong(ValueError):
     """What the check of a part finds: an error, made once it is known where the part stands."""
 
-    def __init__(self, error: Callable[..., ApiError], at: str, *facts: Any) -> None:
+    def __init__(self, error: Callable[..., ApiError], at: str | int, *facts: Any) -> None:
         super().__init__()
         self.error = error
         self.at = at
-        """Which field of the part it is; nothing for all of it."""
+        """Which field of the part it is, or which place in it; nothing for all of it."""
         self.facts = facts
 
 
@@ -64,8 +64,8 @@ def one_of(expected: str) -> Discriminator:
     )
 
 
-def read(kind: type[Body], value: Any) -> Body:
-    """Return a JSON value as what it is declared to be.
+def read(kind: type[Body], value: Any, name: str | None = None) -> Body:
+    """Return a JSON value as what it is declared to be; `name` is what its one field is called.
 
     Raises:
         ApiError: 400, what comes first of that which is wrong.
@@ -73,7 +73,7 @@ def read(kind: type[Body], value: Any) -> Body:
     try:
         return kind.model_validate(value)
     except ValidationError as problem:
-        raise _told(problem.errors(include_url=False)[0]) from None
+        raise _told(problem.errors(include_url=False)[0], name) from None
 
 
 EXPECTED = {
@@ -87,9 +87,11 @@ EXPECTED = {
 }
 
 
-def _told(problem: ErrorDetails) -> ApiError:
+def _told(problem: ErrorDetails, name: str | None) -> ApiError:
     """Return in OpenAI's words what pydantic found."""
     place, value, facts = problem["loc"], problem["input"], problem.get("ctx", {})
+    if name is not None:
+        place = (name, *place[1:])
     where = _joined(place)
     match problem["type"]:
         case _ if where == "model" and (problem["type"] == "missing" or value in (None, "")):
@@ -126,7 +128,7 @@ def _joined(place: tuple[int | str, ...]) -> str:
     for part in place:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part and part != "[key]" and part not in TAGS.values():
+        elif part and part != "[key]" and not (part[0] == "<" and part[-1] == ">"):
             text += f".{part[:MAX_KEY]}" if text else part[:MAX_KEY]
     return text
 
@@ -192,130 +194,3 @@ def _check_depth(value: Any) -> None:
 def _without_half_pairs(value: Any) -> Any:
     """Put `?` for half a surrogate pair, which JSON can escape and UTF-8 cannot carry."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def array(body: dict[str, Any], name: str, where: str | None = None) -> list[Any]:
-    """Return an array field that must be there; `where` is its place in the request."""
-    value = body.get(name)
-    if value is None:
-        raise errors.missing(where or name)
-    if not isinstance(value, list):
-        raise errors.wrong_type(where or name, "an array of objects", value)
-    return value
-
-
-def empty_array(name: str) -> errors.ApiError:
-    return errors.ApiError(
-        400,
-        f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty "
-        "array instead.",
-        param=name,
-        code="empty_array",
-    )
-
-
-def string(body: dict[str, Any], name: str, where: str | None = None) -> str | None:
-    """Return a text field; None where it is absent or null."""
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise errors.wrong_type(where or name, "a string", value)
-    return value
-
-
-def optional_object(
-    body: dict[str, Any], name: str, where: str | None = None
-) -> dict[str, Any] | None:
-    """Return an object field; None where it is absent or null."""
-    value = body.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise errors.wrong_type(where or name, "an object", value)
-    return value
-
-
-MAX_METADATA = 16, 64, 512
-"""Pairs, characters of a name, characters of a value, as at OpenAI."""
-
-
-def metadata(body: dict[str, Any]) -> dict[str, str]:
-    """Return the `metadata` field; empty where it is absent or null."""
-    found = optional_object(body, "metadata") or {}
-    pairs, name_length, value_length = MAX_METADATA
-    if len(found) > pairs:
-        raise errors.ApiError(
-            400,
-            f"Invalid 'metadata': too many properties. Expected an object with at most {pairs} "
-            f"properties, but got an object with {len(found)} properties instead.",
-            param="metadata",
-            code="object_above_max_properties",
-        )
-    for name, value in found.items():
-        where = f"metadata.{name[:name_length]}"
-        if not isinstance(value, str):
-            raise errors.wrong_type(where, "a string", value)
-        for kind, text, most in (("name", name, name_length), ("value", value, value_length)):
-            if len(text) > most:
-                raise errors.ApiError(
-                    400,
-                    f"Invalid '{where}': {kind} too long. Expected at most {most} characters, "
-                    f"but got {len(text)} instead.",
-                    param=where,
-                    code="string_above_max_length",
-                )
-    return found
-
-
-def boolean(body: dict[str, Any], name: str, where: str | None = None) -> bool:
-    """Return a field that is true or false; false where it is absent or null."""
-    value = body.get(name)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
-        raise errors.wrong_type(where or name, "a boolean", value)
-    return value
-
-
-def integer(
-    body: dict[str, Any], name: str, *, least: int | None = None, most: int | None = None
-) -> int | None:
-    """Return a whole number within its bounds; None where it is absent or null."""
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise errors.wrong_type(name, "an integer", value)
-    _check_bounds(name, "integer", value, least, most)
-    return value
-
-
-def number(
-    body: dict[str, Any], name: str, *, least: float | None = None, most: float | None = None
-) -> float | None:
-    """Return a number within its bounds; None where it is absent or null."""
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise errors.wrong_type(name, "a decimal", value)
-    _check_bounds(name, "decimal", value, least, most)
-    return value
-
-
-def _check_bounds(
-    name: str, kind: str, value: float, least: float | None, most: float | None
-) -> None:
-    if least is not None and value < least:
-        raise errors.ApiError(
-            400,
-            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {least}, "
-            f"but got {value} instead.",
-            param=name,
-            code=f"{kind}_below_min_value",
-        )
-    if most is not None and value > most:
-        raise errors.ApiError(
-            400,
-            f"Invalid '{name}': {kind} above maximum value. Expected a value <= {most}, "
-            f"but got {value} instead.",
-            param=name,
-            code=f"{kind}_above_max_value",
-        )
