@@ -141,8 +141,13 @@ def test_an_option_that_makes_no_sense_is_refused(
     assert "error:" in capsys.readouterr().err
 
 
-def test_a_server_without_scripts_does_not_load_what_reads_them() -> None:
-    code = "import sys, helpers.mock_server.__main__; sys.exit('pydantic' in sys.modules)"
+def test_no_declaration_of_a_request_is_built_before_one_comes() -> None:
+    code = (
+        "import sys, helpers.mock_server.__main__\n"
+        "from helpers.mock_server.api import requests\n"
+        "kinds = [kind for kind in vars(requests).values() if hasattr(kind, 'model_validate')]\n"
+        "sys.exit(not kinds or any(kind.__pydantic_complete__ for kind in kinds))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -36,8 +36,11 @@ async def create(call: Call, state: State) -> Answer:
     """Answer `POST /v1/moderations`."""
     body = fields.read(requests.Moderation, fields.json_object(call.body))
     model = MODEL if body.model is None else models.known(body.model, state)
+    given = [body.input] if isinstance(body.input, str) else body.input
+    texts = [one for one in given if isinstance(one, str)]
+    parts = [one for one in given if not isinstance(one, str)]
     results = []
-    for text in body.texts:
+    for text in texts or [requests.text_of(parts)]:
         results.append(_judged(text))
         await asyncio.sleep(0)  # a long text takes 4 ms: others may run before the next
     return whole(

@@ -5,20 +5,19 @@ nothing here, such as `temperature`: they are declared for their type.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Discriminator,
     Field,
     Tag,
     model_validator,
 )
 
-from helpers.mock_server.content import generation, tools
-from helpers.mock_server.content.generation import Limits
+from helpers.mock_server.content import tools
+from helpers.mock_server.content.generation import MAX_TOP_LOGPROBS, Limits
 from helpers.mock_server.content.tools import CALLED, Choice, Tool, what_is_open
 from helpers.mock_server.protocol import errors
 from helpers.mock_server.protocol.fields import (
@@ -26,11 +25,14 @@ from helpers.mock_server.protocol.fields import (
     Array,
     Declared,
     Metadata,
+    ModelName,
     Name,
     Object,
     Text,
     Wrong,
+    by_type,
     one_of,
+    tag_of,
 )
 from helpers.mock_server.protocol.pacing import MAX_TOKENS
 
@@ -60,7 +62,7 @@ Stop: TypeAlias = Annotated[
 class Written(Declared):
     """A request for words: of which model, in what form they come, and where they end."""
 
-    model: str
+    model: ModelName
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: Stop | None = None
@@ -111,20 +113,21 @@ class Sampled(Written):
         return self
 
 
-class Words(Declared):
-    """A part of a message, of whatever kind, and its text."""
+class Typed(Declared):
+    """A part that has what its type needs."""
 
     type: str
-    text: str | None = None
+    needs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @model_validator(mode="after")
-    def _has_its_text(self) -> Self:
-        if self.type.endswith("text") and self.text is None:
-            raise Wrong(errors.missing, "text")
+    def _has_what_it_needs(self) -> Self:
+        for name in self.needs.get(self.type, ()):
+            if getattr(self, name) is None:
+                raise Wrong(errors.missing, name.removesuffix("_"))
         return self
 
 
-def text_of(content: str | Sequence[Words]) -> str:
+def text_of(content: "str | Sequence[Part | ResponsePart]") -> str:
     """Return the text of a message's content."""
     if isinstance(content, str):
         return content
@@ -202,19 +205,13 @@ STRING_OR_OBJECT = one_of("a string or an object")
 Mode: TypeAlias = Annotated[Literal["none", "auto", "required"], TEXT]
 
 
-class ChatChoice(Declared):
+class ChatChoice(Typed):
     """One tool, or those that may be called."""
 
-    type: str
     function: Named | None = None
     custom: Named | None = None
     allowed_tools: "ChatAllowed | None" = None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.type in (*CALLED, "allowed_tools") and getattr(self, self.type) is None:
-            raise Wrong(errors.missing, self.type)
-        return self
+    needs: ClassVar = {kind: (kind,) for kind in (*CALLED, "allowed_tools")}
 
     @property
     def choice(self) -> Choice:
@@ -265,16 +262,11 @@ def choice_of(
     return Choice(given)
 
 
-class ChatTool(Declared):
+class ChatTool(Typed):
     type: Literal["function", "custom"]
     function: Function | None = None
     custom: Custom | None = None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if getattr(self, self.type) is None:
-            raise Wrong(errors.missing, self.type)
-        return self
+    needs: ClassVar = {kind: (kind,) for kind in CALLED}
 
     @property
     def tool(self) -> Tool:
@@ -289,19 +281,15 @@ class Image(Declared):
     url: str
 
 
-class Part(Words):
+class Part(Typed):
     """A part of a message: of OpenAI's kinds, or vLLM's, which are the last two."""
 
     type: Literal[
         "text", "image_url", "input_audio", "refusal", "audio", "file", "audio_url", "video_url"
     ]
+    text: str | None = None
     image_url: Image | None = None
-
-    @model_validator(mode="after")
-    def _shows_an_image(self) -> Self:
-        if self.type == "image_url" and self.image_url is None:
-            raise Wrong(errors.missing, "image_url")
-        return self
+    needs: ClassVar = {"text": ("text",), "image_url": ("image_url",)}
 
 
 Content: TypeAlias = Annotated[Text | Array[Part], one_of("one of a string or array of objects")]
@@ -354,15 +342,14 @@ class Schema(Declared):
     strict: bool | None = None
 
 
-class ChatFormat(Declared):
+class ChatFormat(Typed):
     type: Literal["json_object", "json_schema", "text"]
     json_schema: Schema | None = None
+    needs: ClassVar = {"json_schema": ("json_schema",)}
 
     @model_validator(mode="after")
-    def _has_its_schema(self) -> Self:
+    def _is_as_strict_as_it_says(self) -> Self:
         wanted = self.json_schema
-        if self.type == "json_schema" and wanted is None:
-            raise Wrong(errors.missing, "json_schema")
         problem = what_is_open(wanted.schema_) if wanted and wanted.strict else None
         if wanted and problem is not None:
             said = f"Invalid schema for response_format '{wanted.name}': {problem}"
@@ -388,7 +375,7 @@ class Chat(Sampled):
     tool_choice: Annotated[Mode | Object[ChatChoice], STRING_OR_OBJECT] | None = None
     parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=generation.MAX_TOP_LOGPROBS)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     metadata: Metadata | None = None
     store: bool | None = None
     reasoning_effort: str | None = None
@@ -428,21 +415,10 @@ class Chat(Sampled):
 # --- responses --------------------------------------------------------------------------------
 
 HOSTED_TOOLS = (
-    "file_search",
-    "web_search",
-    "web_search_preview",
-    "code_interpreter",
-    "image_generation",
-    "mcp",
-    "computer",
-    "computer_use_preview",
-    "local_shell",
-    "shell",
-    "apply_patch",
-    "tool_search",
-    "programmatic_tool_calling",
-    "namespace",
-)
+    "file_search", "web_search", "web_search_preview", "code_interpreter", "image_generation",
+    "mcp", "computer", "computer_use_preview", "local_shell", "shell", "apply_patch",
+    "tool_search", "programmatic_tool_calling", "namespace",
+)  # fmt: skip
 """Tools that OpenAI runs, or has a protocol of its own for. They are taken, and never called; with
 a date at the end of the name too, such as `web_search_2025_08_26`."""
 
@@ -455,19 +431,15 @@ CALLS = ("function_call", "custom_tool_call")
 CALL_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
-class ResponsePart(Words):
+class ResponsePart(Typed):
     """A part of a message, or of a tool's answer."""
 
     type: Literal[
-        "input_text",
-        "input_image",
-        "input_file",
-        "input_audio",
-        "output_text",
-        "refusal",
-        "summary_text",
-        "computer_screenshot",
-    ]
+        "input_text", "input_image", "input_file", "input_audio", "output_text", "refusal",
+        "summary_text", "computer_screenshot",
+    ]  # fmt: skip
+    text: str | None = None
+    needs: ClassVar = dict.fromkeys(("input_text", "output_text", "summary_text"), ("text",))
 
 
 ResponseContent: TypeAlias = Annotated[
@@ -495,19 +467,14 @@ class OtherItem(Declared):
     type: str
 
 
-def _item_tag(value: Any) -> str:
-    kind = value.get("type", "message") if isinstance(value, dict) else "message"
-    known = {"message": "<message>", **dict.fromkeys(CALL_OUTPUTS, "<output>")}
-    known |= dict.fromkeys(CALLS, "<call>")
-    return known.get(kind, "<other>") if isinstance(kind, str) else "<other>"
-
-
 Item: TypeAlias = Annotated[
     Annotated[ResponseMessage, Tag("<message>")]
-    | Annotated[CallOutput, Tag("<output>")]
-    | Annotated[CallItem, Tag("<call>")]
+    | Annotated[CallOutput, Tag("<function_call_output>")]
+    | Annotated[CallOutput, Tag("<custom_tool_call_output>")]
+    | Annotated[CallItem, Tag("<function_call>")]
+    | Annotated[CallItem, Tag("<custom_tool_call>")]
     | Annotated[OtherItem, Tag("<other>")],
-    Discriminator(_item_tag),
+    by_type("message", *CALLS, *CALL_OUTPUTS, usual="message"),
 ]
 
 
@@ -526,7 +493,7 @@ class CustomTool(Custom):
 
 
 def _hosted(kind: Any) -> Any:
-    if kind is not None and DATED.sub("", str(kind)) not in HOSTED_TOOLS:
+    if DATED.sub("", str(kind)) not in HOSTED_TOOLS:
         raise Wrong(errors.unsupported_value, "", kind, (*CALLED, *HOSTED_TOOLS))
     return kind
 
@@ -538,32 +505,18 @@ class HostedTool(Declared):
 ResponseTool: TypeAlias = Annotated[
     Annotated[FunctionTool, Tag("<function>")]
     | Annotated[CustomTool, Tag("<custom>")]
-    | Annotated[HostedTool, Tag("<hosted>")],
-    Discriminator(
-        lambda value: (
-            f"<{value['type']}>"
-            if isinstance(value, dict) and value.get("type") in CALLED
-            else "<hosted>"
-        )
-    ),
+    | Annotated[HostedTool, Tag("<other>")],
+    by_type(*CALLED),
 ]
 
 
-class ResponseChoice(Declared):
+class ResponseChoice(Typed):
     """One tool, or those that may be called."""
 
-    type: str
     name: str | None = None
     mode: Literal["auto", "required"] | None = None
     tools: "Array[ResponseChoice] | None" = None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        needed: tuple[str, ...] = ("mode", "tools") if self.type == "allowed_tools" else ()
-        for name in ("name",) if self.type in CALLED else needed:
-            if getattr(self, name) is None:
-                raise Wrong(errors.missing, name)
-        return self
+    needs: ClassVar = {**dict.fromkeys(CALLED, ("name",)), "allowed_tools": ("mode", "tools")}
 
     @property
     def choice(self) -> Choice:
@@ -572,19 +525,15 @@ class ResponseChoice(Declared):
         return _one(self.type, self.name)
 
 
-class ResponseFormat(Declared):
+class ResponseFormat(Typed):
     type: Literal["json_object", "json_schema", "text"]
     name: Name | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
+    needs: ClassVar = {"json_schema": ("name", "schema_")}
 
     @model_validator(mode="after")
-    def _has_its_schema(self) -> Self:
-        if self.type != "json_schema":
-            return self
-        for name, given in (("name", self.name), ("schema", self.schema_)):
-            if given is None:
-                raise Wrong(errors.missing, name)
+    def _is_as_strict_as_it_says(self) -> Self:
         problem = what_is_open(self.schema_) if self.strict else None
         if problem is not None:
             said = f"Invalid schema for response_format '{self.name}': {problem}"
@@ -626,7 +575,7 @@ class Response(Written):
     max_output_tokens: Annotated[int, Field(ge=LEAST_OUTPUT)] | None = None
     max_tool_calls: Annotated[int, Field(ge=1)] | None = None
     include: Array[str] | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=generation.MAX_TOP_LOGPROBS)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     store: bool | None = None
     background: bool | None = None
     reasoning: Reasoning | None = None
@@ -678,7 +627,7 @@ def _texts(most: int, token: str) -> Callable[[Any], list[str]]:
         texts = []
         for at, one in enumerate(several):
             text = " ".join(map(token.format, one)) if _is_tokens(one) else one
-            if not isinstance(text, str):
+            if not isinstance(text, str) or type(one) is not type(several[0]):
                 raise Wrong(errors.wrong_type, at, "a string", one)
             texts.append(text)
         return texts
@@ -718,7 +667,7 @@ def _with_words(texts: list[str]) -> list[str]:
 
 
 class Embedding(Declared):
-    model: str
+    model: ModelName
     input: Annotated[
         list[str], BeforeValidator(_texts(MAX_INPUTS, "{}")), AfterValidator(_with_words)
     ]
@@ -727,25 +676,19 @@ class Embedding(Declared):
     user: str | None = None
 
 
+def _tag_of_many(value: Any) -> str | None:
+    many = isinstance(value, list) and value and isinstance(value[0], str)
+    return "<texts>" if many else tag_of(value)
+
+
 class Moderation(Declared):
-    model: str | None = None
+    model: ModelName | None = None
     input: Annotated[
         Text
-        | Annotated[
-            Array[Annotated[Text | Object[Part], STRING_OR_OBJECT]],
-            Field(min_length=1, max_length=MAX_INPUTS),
-        ],
-        one_of("a string or an array"),
+        | Annotated[list[str], Field(max_length=MAX_INPUTS), Tag("<texts>")]
+        | Annotated[Array[Part], Field(min_length=1, max_length=MAX_INPUTS)],
+        one_of("a string or an array", _tag_of_many),
     ]
-
-    @property
-    def texts(self) -> list[str]:
-        """What is judged: each text; of several parts all that they say."""
-        if isinstance(self.input, str):
-            return [self.input]
-        texts = [one for one in self.input if isinstance(one, str)]
-        parts = [one for one in self.input if isinstance(one, Part)]
-        return [*texts, text_of(parts)] if parts else texts
 
 
 # --- files and batches ------------------------------------------------------------------------

@@ -51,10 +51,6 @@ class Order(fields.Declared):
     path: str | None = None
 
 
-class Strictness(fields.Declared):
-    strict: bool | None = None
-
-
 Most: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
 
 
@@ -247,9 +243,9 @@ async def add_reply(call: Call, state: State) -> Any:
 async def set_replies(call: Call, state: State) -> Any:
     """Answer `PUT /mock/replies {"strict": true}`: refuse requests that no reply fits."""
     body = fields.json_object(call.body)
-    if set(body) != {"strict"}:
+    if set(body) != {"strict"} or not isinstance(body["strict"], bool):
         raise ApiError(400, 'It takes {"strict": true} or {"strict": false}.', param="strict")
-    state.replies.strict = bool(fields.read(Strictness, body).strict)
+    state.replies.strict = body["strict"]
     return state.replies.as_json()
 
 

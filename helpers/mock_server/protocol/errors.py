@@ -52,26 +52,17 @@ def bad_json() -> ApiError:
     )
 
 
+def invalid(param: str, said: str, code: str | None = None) -> ApiError:
+    return ApiError(400, said, param=param or None, code=code)
+
+
 def missing(param: str) -> ApiError:
-    return ApiError(
-        400,
-        f"Missing required parameter: '{param}'.",
-        param=param,
-        code="missing_required_parameter",
-    )
+    return invalid(param, f"Missing required parameter: '{param}'.", "missing_required_parameter")
 
 
 def wrong_type(param: str, expected: str, value: Any) -> ApiError:
-    return ApiError(
-        400,
-        f"Invalid type for '{param}': expected {expected}, but got {described(value)} instead.",
-        param=param,
-        code="invalid_type",
-    )
-
-
-def invalid(param: str, said: str, code: str | None = None) -> ApiError:
-    return ApiError(400, said, param=param or None, code=code)
+    said = f"expected {expected}, but got {described(value)} instead."
+    return invalid(param, f"Invalid type for '{param}': {said}", "invalid_type")
 
 
 def no_content(param: str) -> ApiError:
@@ -153,12 +144,8 @@ def described(value: Any) -> str:
 def unsupported_value(param: str, value: Any, supported: Sequence[str]) -> ApiError:
     names = [f"'{name}'" for name in supported]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
-    return ApiError(
-        400,
-        f"Invalid value: '{value}'. Supported values are: {listed}.",
-        param=param,
-        code="invalid_value",
-    )
+    said = f"Invalid value: '{value}'. Supported values are: {listed}."
+    return invalid(param, said, "invalid_value")
 
 
 def no_model() -> ApiError:
