@@ -109,11 +109,10 @@ def _bytes(numbers: "array[float]") -> bytes:
 def _count(text: str, at: int) -> int:
     found = tokens.count(text)
     if found > MAX_TOKENS:
-        raise errors.ApiError(
-            400,
+        raise errors.invalid(
+            "input",
             f"Invalid 'input[{at}]': maximum context length is {MAX_TOKENS} tokens, but got "
             f"{found} tokens.",
-            param="input",
-            code="context_length_exceeded",
+            "context_length_exceeded",
         )
     return found

@@ -112,11 +112,10 @@ def page(
         cards = cards[::-1]
     limit = call.query.get("limit", str(usual))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= most):
-        raise ApiError(
-            400,
+        raise errors.invalid(
+            "limit",
             f"Invalid 'limit': expected an integer from 1 to {most}, but got '{limit[:20]}'.",
-            param="limit",
-            code="invalid_value",
+            "invalid_value",
         )
     after = call.query.get("after")
     if after is not None:

@@ -6,11 +6,12 @@ nothing here, such as `temperature`: they are declared for their type.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
     Tag,
     model_validator,
@@ -20,20 +21,7 @@ from helpers.mock_server.content import tools
 from helpers.mock_server.content.generation import MAX_TOP_LOGPROBS, Limits
 from helpers.mock_server.content.tools import CALLED, Choice, Tool, what_is_open
 from helpers.mock_server.protocol import errors
-from helpers.mock_server.protocol.fields import (
-    TEXT,
-    Array,
-    Declared,
-    Metadata,
-    ModelName,
-    Name,
-    Object,
-    Text,
-    Wrong,
-    by_type,
-    one_of,
-    tag_of,
-)
+from helpers.mock_server.protocol.fields import Declared, Wrong
 from helpers.mock_server.protocol.pacing import MAX_TOKENS
 
 MAX_CHOICES = 128
@@ -42,10 +30,57 @@ MAX_LOGPROBS = 5
 MAX_BEST_OF = 20
 MAX_DIMENSIONS = 4096
 MAX_INPUTS = 2048
+MAX_METADATA = 16
 MAX_ITEMS = 20
 """Items that may be added to a conversation at once, as at OpenAI."""
 
 # --- what several requests have ---------------------------------------------------------------
+
+T = TypeVar("T")
+
+TAGS: dict[type, str] = {str: "<text>", list: "<array>", dict: "<object>"}
+TEXT = Tag(TAGS[str])
+Text: TypeAlias = Annotated[str, TEXT]
+Array: TypeAlias = Annotated[list[T], Field(fail_fast=True), Tag(TAGS[list])]
+"""A list that is read up to the first that is wrong in it: it may have a million."""
+Object: TypeAlias = Annotated[T, Tag(TAGS[dict])]
+
+ModelName: TypeAlias = Annotated[str, Field(min_length=1)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+"""What OpenAI takes for the name of a function, or of a schema."""
+
+
+def _few(pairs: Any) -> Any:
+    # pydantic would look at all of them first: 0.7 s for 300,000.
+    if isinstance(pairs, dict) and len(pairs) > MAX_METADATA:
+        raise Wrong(errors.too_long, "", pairs, MAX_METADATA)
+    return pairs
+
+
+Metadata: TypeAlias = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    BeforeValidator(_few),
+]
+"""Names and values, as long as at OpenAI."""
+
+
+def tag_of(value: Any) -> str | None:
+    return TAGS.get(type(value))
+
+
+def one_of(expected: str, tag: Callable[[Any], str | None] = tag_of) -> Discriminator:
+    """Return what tells apart the `Text`, the `Array` and the `Object` that a field may be."""
+    return Discriminator(tag, custom_error_type="expected", custom_error_message=expected)
+
+
+def by_type(*known: str, usual: str | None = None) -> Discriminator:
+    """Return what tells objects apart by their `type`: those of a `known` one, and `<other>`."""
+
+    def tag(value: Any) -> str:
+        kind = value.get("type", usual) if isinstance(value, dict) else usual
+        return f"<{kind}>" if kind in known else "<other>"
+
+    return Discriminator(tag)
 
 
 class StreamOptions(Declared):
@@ -141,6 +176,11 @@ class Named(Declared):
     name: str
 
 
+def _refuse(problem: str | None, whose: str, at: str, code: str | None) -> None:
+    if problem is not None:
+        raise Wrong(errors.invalid, at, f"Invalid schema for {whose}: {problem}", code)
+
+
 class Function(Declared):
     name: Name
     description: str | None = None
@@ -149,15 +189,11 @@ class Function(Declared):
 
     @model_validator(mode="after")
     def _takes_an_object(self) -> Self:
-        problem = None
         kind = (self.parameters or {}).get("type", "object")
+        problem = what_is_open(self.parameters) if self.strict else None
         if kind != "object":
             problem = f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
-        elif self.strict:
-            problem = what_is_open(self.parameters)
-        if problem is not None:
-            said = f"Invalid schema for function '{self.name}': {problem}"
-            raise Wrong(errors.invalid, "parameters", said, "invalid_function_parameters")
+        _refuse(problem, f"function '{self.name}'", "parameters", "invalid_function_parameters")
         return self
 
     @property
@@ -351,9 +387,7 @@ class ChatFormat(Typed):
     def _is_as_strict_as_it_says(self) -> Self:
         wanted = self.json_schema
         problem = what_is_open(wanted.schema_) if wanted and wanted.strict else None
-        if wanted and problem is not None:
-            said = f"Invalid schema for response_format '{wanted.name}': {problem}"
-            raise Wrong(errors.invalid, "", said)
+        _refuse(problem, f"response_format '{wanted and wanted.name}'", "", None)
         return self
 
     @property
@@ -535,9 +569,7 @@ class ResponseFormat(Typed):
     @model_validator(mode="after")
     def _is_as_strict_as_it_says(self) -> Self:
         problem = what_is_open(self.schema_) if self.strict else None
-        if problem is not None:
-            said = f"Invalid schema for response_format '{self.name}': {problem}"
-            raise Wrong(errors.invalid, "schema", said, "invalid_json_schema")
+        _refuse(problem, f"response_format '{self.name}'", "schema", "invalid_json_schema")
         return self
 
 

@@ -162,9 +162,7 @@ def create(call: Call, state: State) -> Answer:
     kept = state.responses  # a reset puts another in its place, where this response has no part
     if made.background:
         if not keep:
-            raise ApiError(
-                400, "Background responses require 'store' to be true.", param="background"
-            )
+            raise errors.invalid("background", "Background responses require 'store' to be true.")
         state.responses.put(made.id, made, made.size)
         _go_on(made, state)
     if body.stream:
@@ -333,11 +331,10 @@ def read(sent: dict[str, Any], call: Call, state: State) -> Request:
     if previous is not None:
         earlier = state.responses.get(previous)
         if not isinstance(earlier, Made):
-            raise ApiError(
-                400,
+            raise errors.invalid(
+                "previous_response_id",
                 f"Previous response with id '{previous}' not found.",
-                param="previous_response_id",
-                code="previous_response_not_found",
+                "previous_response_not_found",
             )
         before = (*earlier.request.said_before, ("assistant", earlier.said.text))
         turns = earlier.request.conversation.turn
@@ -561,14 +558,12 @@ def _check_calls(called: list[str], items: list[dict[str, Any]]) -> None:
     answered = dict.fromkeys(item["call_id"] for item in items if item["type"] in CALL_OUTPUTS)
     for call in answered:
         if call not in asked:
-            raise ApiError(
-                400,
-                f"No tool call found for function call output with call_id {call}.",
-                param="input",
+            raise errors.invalid(
+                "input", f"No tool call found for function call output with call_id {call}."
             )
     for call in asked:
         if call not in answered:
-            raise ApiError(400, f"No tool output found for function call {call}.", param="input")
+            raise errors.invalid("input", f"No tool output found for function call {call}.")
 
 
 def _format(body: requests.Response, texts: list[str]) -> dict[str, Any]:

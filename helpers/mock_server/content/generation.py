@@ -85,12 +85,11 @@ def check_size(choices: int, limits: Limits, repeated: int = 0) -> None:
         each = min(each, limits.most)
     asked = choices * each + repeated
     if asked > MAX_TOKENS:
-        raise errors.ApiError(
-            400,
+        raise errors.invalid(
+            "n" if choices > 1 else "max_tokens",
             f"This request asks for {asked} tokens in all its choices; this server writes at most "
             f"{MAX_TOKENS}.",
-            param="n" if choices > 1 else "max_tokens",
-            code="invalid_value",
+            "invalid_value",
         )
 
 
@@ -102,12 +101,11 @@ def check_likely(written: int, top: int | None) -> None:
     """
     asked = 0 if top is None else written * (1 + top)
     if asked > MAX_LIKELY:
-        raise errors.ApiError(
-            400,
+        raise errors.invalid(
+            "top_logprobs",
             f"This answer would list {asked} log probabilities; this server lists at most "
             f"{MAX_LIKELY}. Ask for fewer tokens or a smaller 'top_logprobs'.",
-            param="top_logprobs",
-            code="invalid_value",
+            "invalid_value",
         )
 
 

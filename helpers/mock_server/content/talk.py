@@ -219,10 +219,8 @@ def _as_schema(schema: dict[str, Any], prompt: str, text: str) -> str:
     try:
         value = schemas.example(schema, schemas.words(prompt, text))
     except Unsatisfiable as problem:
-        raise errors.ApiError(
-            400,
-            f"Invalid schema for response_format: {problem}",
-            param="response_format",
+        raise errors.invalid(
+            "response_format", f"Invalid schema for response_format: {problem}"
         ) from None
     return json.dumps(value, ensure_ascii=False)
 

@@ -119,11 +119,10 @@ def _call(tool: Tool, source: schemas.Words) -> ToolCall:
     try:
         arguments = schemas.example(tool.parameters or {"type": "object"}, source)
     except Unsatisfiable as problem:
-        raise errors.ApiError(
-            400,
+        raise errors.invalid(
+            "tools",
             f"Invalid schema for function '{tool.name}': {problem}",
-            param="tools",
-            code="invalid_function_parameters",
+            "invalid_function_parameters",
         ) from None
     text = json.dumps(arguments, ensure_ascii=False)
     return ToolCall(new_id(), tool.name, text)
@@ -147,7 +146,7 @@ def _free_text(tool: Tool, source: schemas.Words) -> str:
             )
         except patterns.NoText as problem:
             said = f"{said}: {problem}"
-    raise errors.ApiError(400, said, param="tools", code="invalid_grammar")
+    raise errors.invalid("tools", said, "invalid_grammar")
 
 
 def _whole(pattern: str) -> str:

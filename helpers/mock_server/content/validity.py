@@ -1,4 +1,8 @@
-"""Whether a value is valid for a JSON schema, told within a bounded time."""
+"""Whether a value is valid for a JSON schema, told within a bounded time.
+
+Not by `jsonschema`: its import takes 0.85 s and 22 MB, in which all streams stand still; a value
+1.6 to 2 times as long as here, and one of 2,000 distinct items 2.8 s for 3 ms.
+"""
 
 import itertools
 import math

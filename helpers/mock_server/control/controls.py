@@ -209,7 +209,7 @@ async def add_fault(call: Call, state: State) -> Any:
     try:
         fault = faults.parse(order.fault)
     except ValueError as problem:
-        raise ApiError(400, str(problem), param="fault") from None
+        raise errors.invalid("fault", str(problem)) from None
     state.orders.add(
         faults.Order(
             text=order.fault,
@@ -244,7 +244,7 @@ async def set_replies(call: Call, state: State) -> Any:
     """Answer `PUT /mock/replies {"strict": true}`: refuse requests that no reply fits."""
     body = fields.json_object(call.body)
     if set(body) != {"strict"} or not isinstance(body["strict"], bool):
-        raise ApiError(400, 'It takes {"strict": true} or {"strict": false}.', param="strict")
+        raise errors.invalid("strict", 'It takes {"strict": true} or {"strict": false}.')
     state.replies.strict = body["strict"]
     return state.replies.as_json()
 
@@ -371,7 +371,7 @@ def _query_number(call: Call, name: str, default: float) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < 1e15:
-        raise errors.ApiError(
-            400, f"Invalid '{name}': expected a number, 0 or more, but got '{text}'.", param=name
+        raise errors.invalid(
+            name, f"Invalid '{name}': expected a number, 0 or more, but got '{text}'."
         )
     return number
