@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -36,21 +35,20 @@ def server_limits(
         print("This endpoint sets its own limits; only the mock server's can be set from here.")
         yield
         return
-    parts = urlsplit(place.base_url)
-    url = f"{parts.scheme}://{parts.netloc}/mock/limits"
+    url, key = place.control("limits"), place.authorization
     with a_mock_server_that_answers(place.how_to_revive):
-        before: dict[str, Any] = httpx2.get(url).raise_for_status().json()
+        before: dict[str, Any] = httpx2.get(url, headers=key).raise_for_status().json()
     wanted = {
         "max_concurrent": max_concurrent,
         "max_queue": max_queue,
         "requests": requests,
         "tokens": tokens,
     }
-    _set(url, {**wanted, "period": period})
+    _set(url, key, {**wanted, "period": period})
     try:
         yield
     finally:
-        _set(url, before)
+        _set(url, key, before)
 
 
 @contextmanager
@@ -68,19 +66,18 @@ def next_request_meets(fault: str) -> Iterator[None]:
     if not place.keeps_journal:
         yield
         return
-    parts = urlsplit(place.base_url)
-    url = f"{parts.scheme}://{parts.netloc}/mock/faults"
+    url, key = place.control("faults"), place.authorization
     order = {"fault": fault, "times": 1, "client": CLIENT_TAG}
     with a_mock_server_that_answers(place.how_to_revive):
-        httpx2.post(url, json=order).raise_for_status()
+        httpx2.post(url, json=order, headers=key).raise_for_status()
     try:
         yield
     finally:
-        waiting = httpx2.get(url).raise_for_status().json()["waiting"]
+        waiting = httpx2.get(url, headers=key).raise_for_status().json()["waiting"]
         if any(one["client"] == CLIENT_TAG for one in waiting):
-            httpx2.delete(url).raise_for_status()
+            httpx2.delete(url, headers=key).raise_for_status()
 
 
-def _set(url: str, limits: dict[str, Any]) -> None:
+def _set(url: str, key: dict[str, str], limits: dict[str, Any]) -> None:
     named = {name: value for name, value in limits.items() if value is not None}
-    httpx2.put(url, json=named).raise_for_status()
+    httpx2.put(url, json=named, headers=key).raise_for_status()

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -228,15 +227,14 @@ def _watch_cells() -> None:
 
 def _read(place: Endpoint, query: Mapping[str, int | float | str]) -> dict[str, Any]:
     """Return the journal's JSON, with `offset`: seconds to add to its times to get ours."""
-    parts = urlsplit(place.base_url)
-    url = f"{parts.scheme}://{parts.netloc}/mock/journal"
+    url = place.control("journal")
     settle = float(query.get("settle", 0.0))
     asked = time.monotonic()
     with machine_settings():
         # Loading certificates that nobody needs takes 50 ms.
-        http = httpx2.Client(timeout=settle + PATIENCE, verify=parts.scheme == "https")
+        http = httpx2.Client(timeout=settle + PATIENCE, verify=url.startswith("https:"))
     with http, a_mock_server_that_answers(place.how_to_revive):
-        answer = http.get(url, params=query)
+        answer = http.get(url, params=query, headers=place.authorization)
     if answer.status_code == 404:  # all else that goes wrong there is a fault of the course
         raise EndpointError(f"No mock server is there any more. {place.how_to_revive}")
     answer.raise_for_status()

@@ -1,5 +1,6 @@
 """The pytest plugin: a running mock server for anybody's tests, as the fixture `mock_openai`."""
 
+import argparse
 import contextlib
 import json
 import subprocess
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _MOCK = pytest.StashKey["MockOpenAI"]()
 """The server that a test has been given."""
 
+ANY_KEY = "mock"
+"""What a server that was told of no key takes as well as any other."""
+
 
 @dataclass(frozen=True, slots=True)
 class MockOpenAI:
@@ -29,7 +33,7 @@ class MockOpenAI:
     base_url: str
     http: "httpx2.Client" = field(repr=False)
     """A plain HTTP client for the server's address without `/v1`, where its control routes are."""
-    api_key: str = "mock"
+    api_key: str = ANY_KEY
 
     def fail(self, fault: str, times: int = 1, **only: str) -> None:
         """Let the next so many requests meet a fault, such as `"429; retry-after=0.1"`.
@@ -181,15 +185,25 @@ def running(options: list[str]) -> Iterator[MockOpenAI]:
         if not line.startswith("Listening on "):
             process.kill()
             raise RuntimeError("The mock server did not start: see its words on standard error.")
-        base_url = line.split()[-1]
+        base_url, key = line.split()[-1], _key_in(options)
         # trust_env: a proxy for the outside has no business on loopback.
         with httpx2.Client(
-            base_url=base_url.removesuffix("/v1"), trust_env=False, timeout=60.0
+            base_url=base_url.removesuffix("/v1"),
+            headers={"Authorization": f"Bearer {key}"},
+            trust_env=False,
+            timeout=60.0,
         ) as http:
             try:
-                yield MockOpenAI(base_url, http)
+                yield MockOpenAI(base_url, http, key)
             finally:
                 process.terminate()
+
+
+def _key_in(options: list[str]) -> str:
+    """Return the one key that a server with these options takes, or one that any server takes."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--api-key", default=ANY_KEY)
+    return str(parser.parse_known_args(options)[0].api_key)
 
 
 @pytest.fixture(scope="session")

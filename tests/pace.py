@@ -15,15 +15,26 @@ def embedded_server_at(pace: float) -> Iterator[None]:
 
     `MOCK_PACE` would set it for whichever file happens to start the server, and for all after it.
     """
-    url = f"{endpoint.endpoint().base_url.removesuffix('/v1')}/mock/pace"
-    before = httpx2.get(url).json()["pace"]
-    httpx2.put(url, json={"pace": pace}).raise_for_status()
+    before = _pace()
+    _turn_to(pace)
     yield
-    httpx2.put(url, json={"pace": before}).raise_for_status()
+    _turn_to(before)
 
 
 def expect_the_tests_pace() -> None:
     """Make sure that the next file's tests find the server as their answers' waits want it."""
     if endpoint._server is not None:
-        url = f"{endpoint.endpoint().base_url.removesuffix('/v1')}/mock/pace"
-        assert httpx2.get(url).json()["pace"] == float(os.environ["MOCK_PACE"])
+        assert _pace() == float(os.environ["MOCK_PACE"])
+
+
+def _pace() -> float:
+    place = endpoint.endpoint()
+    answer = httpx2.get(place.control("pace"), headers=place.authorization)
+    return float(answer.raise_for_status().json()["pace"])
+
+
+def _turn_to(pace: float) -> None:
+    place = endpoint.endpoint()
+    httpx2.put(
+        place.control("pace"), json={"pace": pace}, headers=place.authorization
+    ).raise_for_status()

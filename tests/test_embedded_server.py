@@ -41,8 +41,7 @@ def its_server(kernel: subprocess.Popen[str]) -> str:
 
 def answers(base_url: str) -> bool:
     try:
-        headers = {"Authorization": "Bearer any"}
-        return httpx2.get(f"{base_url}/models", headers=headers).status_code == 200
+        return httpx2.get(f"{base_url.removesuffix('/v1')}/health").status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -91,28 +90,86 @@ def test_a_forked_child_that_lives_on_does_not_keep_the_server() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_uses_its_parents_server() -> None:
+def test_a_forked_child_uses_its_parents_server_and_has_its_key() -> None:
     fork = (
         "import os\n"
+        "from helpers import blocking_client, requests_seen\n"
+        "blocking_client().models.list()\n"
         "child = os.fork()\n"
         "if child:\n    os.waitpid(child, 0)\n"
-        "print(endpoint().base_url, flush=True)\n"
+        "print(endpoint().base_url, requests_seen(), flush=True)\n"
         "if not child:\n    os._exit(0)\n"
     )
     with a_kernel(then=fork) as kernel:
+        base_url = its_server(kernel)
         assert kernel.stdout is not None
-        addresses = kernel.stdout.read().split()
-    assert len(addresses) == 3
-    assert len(set(addresses)) == 1
+        assert kernel.stdout.read() == f"{base_url} 1\n" * 2
 
 
-def test_two_kernels_have_a_server_each() -> None:
-    with a_kernel() as one, a_kernel() as other:
-        addresses = its_server(one), its_server(other)
-        assert len(set(addresses)) == 2
-        assert all(answers(address) for address in addresses)
+JOURNAL = "/mock/journal"
+DOORS = [
+    ("GET", "/v1/models"),
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/mock"),
+    ("GET", JOURNAL),
+    ("GET", f"{JOURNAL}/events"),
+    ("DELETE", JOURNAL),
+    ("PUT", "/mock/pace"),
+    ("POST", "/mock/faults"),
+    ("POST", "/mock/replies"),
+    ("POST", "/mock/reset"),
+]
+
+
+@pytest.mark.parametrize("key", ["", "Bearer", "Bearer EMPTY", "Bearer mock", "bearer none"])
+def test_who_has_not_its_key_can_neither_ask_it_nor_read_or_reset_what_it_saw(key: str) -> None:
+    with clients.blocking_client() as client:
+        client.models.list()
+    before = observe.requests_seen()
+    assert before > 0
+    root = endpoint.endpoint().base_url.removesuffix("/v1")
+    for method, path in DOORS:
+        headers = {"Authorization": key} if key else {}
+        answer = httpx2.request(method, f"{root}{path}", headers=headers)
+        assert answer.status_code == 401, (method, path)
+        assert "kernel-" not in answer.text, "no tag of a client's is told"
+    assert observe.requests_seen() == before
+
+
+def test_two_kernels_have_a_server_each_and_the_key_of_one_does_not_open_the_others() -> None:
+    print_key = "print(endpoint().api_key, flush=True)\n" + WAIT
+    with a_kernel(print_key) as one, a_kernel(print_key) as other:
+        theirs = {}
+        for kernel in (one, other):
+            assert kernel.stdout is not None
+            server = its_server(kernel)
+            theirs[server] = kernel.stdout.readline().strip()
+        assert len(theirs) == 2
+        here, there = theirs
+        for server, key, status in [
+            (here, theirs[here], 200),
+            (here, theirs[there], 401),
+            (there, theirs[there], 200),
+            (there, theirs[here], 401),
+        ]:
+            journal = f"{server.removesuffix('/v1')}{JOURNAL}"
+            answer = httpx2.get(journal, headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == status
         one.kill()
         other.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_no_list_of_processes_shows_its_key() -> None:
+    key = endpoint.endpoint().api_key
+    server = endpoint._server
+    assert server is not None
+    assert server._process is not None
+    for told in ("cmdline", "environ"):
+        text = Path(f"/proc/{server._process.pid}/{told}").read_bytes()
+        assert text
+        assert key.encode() not in text
+    assert key not in repr(endpoint.endpoint())
 
 
 def test_an_interrupt_of_the_kernels_group_leaves_the_server_alone() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import clients
+from helpers import clients, requests_seen
 from helpers.endpoint import EndpointError, endpoint, show_endpoint
 from helpers.endpoint.settings import Settings
 from tests.odd_servers import MODELS, NOTHING_HERE, Said, answering, at
@@ -94,6 +94,15 @@ def test_a_slash_at_the_end_changes_nothing(
 ) -> None:
     set_to(monkeypatch, f"{guarded_server}/", KEY)
     assert endpoint().base_url == guarded_server
+
+
+def test_a_mock_server_with_a_key_tells_its_journal_to_who_has_it(
+    monkeypatch: pytest.MonkeyPatch, guarded_server: str
+) -> None:
+    set_to(monkeypatch, guarded_server, KEY)
+    before = requests_seen()
+    list(clients.blocking_client().models.list())
+    assert requests_seen() == before + 1
 
 
 def test_the_key_shows_nowhere(monkeypatch: pytest.MonkeyPatch, guarded_server: str) -> None:
@@ -345,7 +354,8 @@ def test_the_embedded_server_is_shown_without_its_chance_port(
     assert shown.startswith("endpoint  the embedded mock server, on this machine\n")
     assert "http" not in shown
     assert "model     mock-chat\n" in shown
-    assert 'key       none set: "EMPTY" is sent\n' in shown
+    assert "key       none set, and none needed: the mock server has one of its own\n" in shown
+    assert endpoint().api_key not in shown
 
 
 def test_an_endpoint_of_yours_is_shown_with_its_source_and_never_its_key(

@@ -368,7 +368,7 @@ def test_a_key_without_an_address_is_never_called_none(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     show_endpoint()
     shown = capsys.readouterr().out
-    assert 'key       set, and sent nowhere: the mock server gets "EMPTY"\n' in shown
+    assert "key       set, and sent nowhere: the mock server has one of its own\n" in shown
     assert "OPENAI_API_KEY is set without an address" in shown
     assert "none set" not in shown
     assert KEY not in shown

@@ -8,7 +8,6 @@ import json
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -228,8 +227,7 @@ async def _latest() -> int:
 
 async def _order(fault: str) -> None:
     """Let this process's next request meet a fault."""
-    parts = urlsplit(endpoint().base_url)
-    url = f"{parts.scheme}://{parts.netloc}/mock/faults"
+    place = endpoint()
     order = {"fault": fault, "times": 1, "client": CLIENT_TAG}
-    async with httpx2.AsyncClient(trust_env=False) as http:
-        (await http.post(url, json=order)).raise_for_status()
+    async with httpx2.AsyncClient(trust_env=False, headers=place.authorization) as http:
+        (await http.post(place.control("faults"), json=order)).raise_for_status()

@@ -248,6 +248,23 @@ def lost(source: Source, names: Names) -> Finding | None:
     return None
 
 
+def of_refusal(error: BaseException, cell: str, names: Names) -> Finding | None:
+    """Return why a key was refused, if the cell gives a blocking client a coroutine for one.
+
+    The server is shown the coroutine's name, and answers with a 401 unless it takes any key.
+    """
+    from openai import AuthenticationError
+
+    if isinstance(error, AuthenticationError):
+        source = Source(cell)
+        for node in source.walk():
+            if isinstance(node, ast.Call) and (
+                finding := _key_for_a_blocking_client(node, source, names)
+            ):
+                return finding
+    return None
+
+
 def _lost(call: ast.Call, how: str, source: Source, names: Names) -> Finding:
     return Finding(
         f"A coroutine was {how}, and nobody can await it any more",

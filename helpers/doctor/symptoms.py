@@ -20,7 +20,8 @@ def look(result: Any, new: Waiting, shell: Any) -> Finding | None:
     cell = shell.transform_cell(raw)
     error = result.error_before_exec or result.error_in_exec
     if error is not None:
-        return of_syntax(error, raw, cell) or of_error(error, cell)
+        found = of_syntax(error, raw, cell) or of_error(error, cell)
+        return found or leftovers.of_refusal(error, cell, Names(shell.user_ns))
     names = Names(shell.user_ns)
     if timed(raw) is not None:
         return of_timed(raw, names)

@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from getpass import getpass
+from urllib.parse import urlsplit
 
 from helpers.endpoint import dotenv_file
 from helpers.endpoint.addresses import without_secrets
@@ -37,6 +38,16 @@ class Endpoint:
     remark: str = field(default="", compare=False)
     """A sentence on what is set and not read; empty if there is nothing of the kind."""
 
+    def control(self, route: str) -> str:
+        """Return the URL of a control route of this mock server, such as `journal`."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}/mock/{route}"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that opens the control routes, as it does the API."""
+        return {"Authorization": f"Bearer {self.api_key}"}
+
     @property
     def how_to_revive(self) -> str:
         """What to do where this mock server answers no more."""
@@ -48,12 +59,14 @@ class Endpoint:
         """Say where requests go, without the key and without the embedded server's chance port."""
         if self.source == "the embedded mock server":
             where = f"{self.source}, on this machine"
-            key = f'set, and sent nowhere: the mock server gets "{NO_KEY}"'
+            key = "set, and sent nowhere: the mock server has one of its own"
+            none = "none set, and none needed: the mock server has one of its own"
         else:
             where = f"{without_secrets(self.base_url)} (from {self.source})"
             key = "set, and never shown"
+            none = f'none set: "{NO_KEY}" is sent'
         if not self.key_is_set:
-            key = f'none set: "{NO_KEY}" is sent'
+            key = none
         journal = (
             "kept: a cell can ask the server what it saw"
             if self.keeps_journal
@@ -167,7 +180,7 @@ def _embedded_endpoint(settings: Settings) -> Endpoint:
     _server.ensure_running()
     return Endpoint(
         base_url=_server.base_url,
-        api_key=NO_KEY,
+        api_key=_server.api_key,
         model=EMBEDDED_MODELS[0],
         source="the embedded mock server",
         keeps_journal=True,

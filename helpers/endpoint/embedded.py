@@ -1,11 +1,17 @@
-"""The embedded mock server: `python -m helpers.mock_server` as a child of this process."""
+"""The embedded mock server: `python -m helpers.mock_server` as a child of this process.
+
+It has a key of its own, which this process makes and hands to its own clients: on a machine that
+several people share, loopback is everybody's, and another could read the journal or reset it.
+"""
 
 import atexit
 import os
 import re
+import secrets
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -29,6 +35,8 @@ class EmbeddedServer:
         self._owner = 0
         self._port = 0
         self.base_url = ""
+        # The same for a server that takes the place of one that died: clients made before have it.
+        self.api_key = f"mock-{secrets.token_urlsafe(24)}"
 
     def ensure_running(self) -> None:
         if self._process is None:
@@ -54,7 +62,7 @@ class EmbeddedServer:
 
     def _launch(self, port: int) -> None:
         command = [sys.executable, "-m", "helpers.mock_server", "--exit-with-parent"]
-        command += ["--port", str(port), "--models", ",".join(EMBEDDED_MODELS)]
+        command += ["--port", str(port), "--models", ",".join(EMBEDDED_MODELS), "--api-key", "-"]
         # The server's folder, not the notebook's: a learner's `helpers.py` or `json.py` beside the
         # notebook must not be what the server imports.
         root = Path(__file__).resolve().parents[2]
@@ -68,6 +76,11 @@ class EmbeddedServer:
             # Ctrl-C in a terminal, or Jupyter's interrupt, is for the learner's code alone.
             start_new_session=True,
         )
+        assert process.stdin is not None
+        # That it ended before it could read is what its silence tells, in words of its own.
+        with suppress(OSError):
+            process.stdin.write(f"{self.api_key}\n")
+            process.stdin.flush()
         self.base_url = _wait_until_listening(process)
         self._process = process
         self._owner = os.getpid()

@@ -60,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="the models it has; others get a 404 (default: takes any name)",
     )
-    add("--api-key", metavar="KEY", help="the one right key (default: any that is not empty)")
+    add(
+        "--api-key",
+        metavar="KEY",
+        help="the one right key, asked for under /mock too; - reads it from a line on standard "
+        "input (default: any that is not empty, and none under /mock)",
+    )
     add(
         "--host",
         default=HOST,
@@ -136,6 +141,11 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, str, int, b
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error("--port takes a number from 0 to 65535")
+    if options.api_key == "-":
+        # Unlike an option, which every user of the machine finds in its list of processes.
+        options.api_key = sys.stdin.readline().strip()
+        if not options.api_key:
+            parser.error("--api-key - reads the key from standard input, where there was none")
     if not is_loopback(options.host) and not options.api_key:
         parser.error(
             f"--host {options.host} lets other machines in: say with --api-key which key they need"
@@ -175,7 +185,6 @@ def read_options(arguments: list[str] | None = None) -> tuple[State, str, int, b
     state = State(
         models=tuple(name.strip() for name in options.models.split(",") if name.strip()),
         api_key=options.api_key,
-        guarded=not is_loopback(options.host),
         origins=tuple(origin.rstrip("/") for origin in options.allow_origin),
         pace=pace,
         model_paces=model_paces,

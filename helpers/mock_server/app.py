@@ -132,7 +132,7 @@ def build(state: State) -> ASGIApp:
             if origins.is_allowed(headers["origin"], state.origins):
                 send = origins.Allowing(send, headers["origin"]).send
         if path == "/mock" or path.startswith("/mock/"):
-            if state.guarded:
+            if state.api_key is not None:
                 try:
                     check_key(headers, state.api_key)
                 except ApiError as error:

@@ -36,10 +36,10 @@ def lines():
     yield from ("one", "two")
 
 def key():
-    return "EMPTY"
+    return client.api_key
 
 async def akey():
-    return "EMPTY"
+    return client.api_key
 """
 
 BROKEN: dict[str, tuple[str, ...]] = {
@@ -203,7 +203,7 @@ BROKEN: dict[str, tuple[str, ...]] = {
         "await blocking.responses.create(**I)",
         "await blocking.models.list()",
         "await blocking.embeddings.create(model=model(), input='Hi')",
-        "await OpenAI(base_url=client.base_url, api_key='x').chat.completions.create(**M)",
+        "await OpenAI(base_url=client.base_url, api_key=key()).chat.completions.create(**M)",
         "await (await client.chat.completions.create(**M))",
         "await (await ask())",
         "await print('Hi')",
@@ -404,11 +404,11 @@ BROKEN: dict[str, tuple[str, ...]] = {
         "    print(own.chat.completions.create(**M).choices[0])",
         "with async_client(max_retries=1) as own:\n"
         "    for chunk in own.chat.completions.create(**M, stream=True):\n        pass",
-        "async with OpenAI(base_url=client.base_url, api_key='x') as own:\n"
+        "async with OpenAI(base_url=client.base_url, api_key=client.api_key) as own:\n"
         "    reply = own.chat.completions.create(**M)",
-        "async with OpenAI(base_url=client.base_url, api_key='x') as own:\n"
+        "async with OpenAI(base_url=client.base_url, api_key=client.api_key) as own:\n"
         "    reply = await own.chat.completions.create(**M)",
-        "async with openai.OpenAI(base_url=client.base_url, api_key='x') as own:\n"
+        "async with openai.OpenAI(base_url=client.base_url, api_key=client.api_key) as own:\n"
         "    print((await own.chat.completions.create(**M)).choices[0])",
         "async with blocking.chat.completions.create(**M) as reply:\n    pass",
         "async with await client.chat.completions.create(**M) as reply:\n    pass",

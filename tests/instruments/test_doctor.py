@@ -128,7 +128,7 @@ def test_a_class_of_an_extension_that_bears_the_name_of_one_of_python_s_is_not_t
 
 
 def test_a_client_of_the_learner_s_own_at_that_server_leaves_the_count_unsaid(cells: Cells) -> None:
-    own = "OpenAI(base_url=client.base_url, api_key='x')"
+    own = "OpenAI(base_url=client.base_url, api_key=client.api_key)"
     (card,) = cells.run(f"await {own}.chat.completions.create(**M)")
     assert "had sent the request" in card["text/plain"]
     assert "reached the server" not in card["text/plain"]

@@ -24,7 +24,7 @@ def ask(client, **options):
 async def blocks():
     return ask(blocking_client())
 
-print(endpoint().base_url)"""
+print(endpoint().control("journal"), endpoint().api_key)"""
 
 AT_ONCE = 2.5
 """Seconds: a tenth or two of an idle machine's, with room for a busy one. The answers take 16."""
@@ -46,7 +46,8 @@ class Kernel:
     def __init__(self, manager: Any, client: Any) -> None:
         self._manager = manager
         self._client = client
-        self._journal = self.run(SET_UP).printed.strip().removesuffix("/v1") + "/mock/journal"
+        self._journal, key = self.run(SET_UP).printed.split()
+        self._key = {"Authorization": f"Bearer {key}"}
         # A kernel's first traceback reads the source of all its frames, which is no stopping.
         self.interrupt("await ask(async_client())")
 
@@ -67,7 +68,9 @@ class Kernel:
         return self._said(cell_run), time.monotonic() - pressed
 
     def requests(self, settle: float = 0.0) -> list[dict[str, Any]]:
-        answer = httpx2.get(self._journal, params={"settle": settle}, timeout=settle + 30)
+        answer = httpx2.get(
+            self._journal, params={"settle": settle}, headers=self._key, timeout=settle + 30
+        )
         requests: list[dict[str, Any]] = answer.raise_for_status().json()["requests"]
         return requests
 

@@ -22,7 +22,7 @@ def the_script() -> str:
 def test_it_prints_the_answer_and_python_has_nothing_to_warn_of() -> None:
     where = {
         "OPENAI_BASE_URL": endpoint().base_url,
-        "OPENAI_API_KEY": "EMPTY",
+        "OPENAI_API_KEY": endpoint().api_key,
         "OPENAI_MODEL": model(),
     }
     ran = subprocess.run(

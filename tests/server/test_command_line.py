@@ -1,5 +1,6 @@
 """`python -m helpers.mock_server` as somebody in a terminal meets it."""
 
+import io
 import os
 import re
 import signal
@@ -45,7 +46,7 @@ def running(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 def words(*options: str) -> tuple[int, str, str]:
     """Return the exit code, standard output and standard error of a run that ends by itself."""
     ended = subprocess.run(
-        [*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, *options], cwd=ROOT, input="", capture_output=True, text=True, timeout=30
     )
     return ended.returncode, ended.stdout, ended.stderr
 
@@ -259,18 +260,34 @@ def test_an_address_beyond_loopback_wants_a_key() -> None:
         assert "--api-key" in error
     for host in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
         state, found, _, _ = read_options(["--host", host])
-        assert (found, state.guarded) == (host, False)
-    assert read_options(["--host", "0.0.0.0", "--api-key", "k"])[0].guarded
+        assert (found, state.api_key) == (host, None)
+    assert read_options(["--host", "0.0.0.0", "--api-key", "k"])[0].api_key == "k"
 
 
-def test_a_server_that_others_reach_gives_401_to_other_keys_on_all_its_routes() -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_server_with_a_key_gives_401_to_other_keys_on_all_its_routes(host: str) -> None:
     # The rule goes by what was asked for; the test itself opens no port to the outside.
-    state, _, _, _ = read_options(["--host", "0.0.0.0", "--api-key", "right"])
+    state, _, _, _ = read_options(["--host", host, "--api-key", "right"])
     server = Inside(state)
-    for path in ("/v1/models", "/mock", "/mock/journal"):
-        assert server.ask("GET", path, headers={"authorization": "Bearer wrong"})[0] == 401
-        assert server.ask("GET", path, headers={"authorization": "Bearer right"})[0] == 200
+    routes = [("GET", "/v1/models"), ("GET", "/mock"), ("GET", "/mock/journal")]
+    for method, path in [*routes, ("DELETE", "/mock/journal"), ("POST", "/mock/reset")]:
+        for wrong in ("Bearer wrong", "Bearer ", "", "Bearer right-and-more"):
+            assert server.ask(method, path, headers={"authorization": wrong})[0] == 401
+        assert server.ask(method, path, headers={"authorization": "Bearer right"})[0] == 200
+    # The live journal would go on; its refusal ends.
+    live = server.ask("GET", "/mock/journal/events", headers={"authorization": "Bearer wrong"})
+    assert live[0] == 401
     assert server.ask("GET", "/health", headers={"authorization": ""})[0] == 200
+
+
+def test_a_key_can_come_by_standard_input_where_no_list_of_processes_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a secret\nand what comes later\n"))
+    assert read_options(["--api-key", "-"])[0].api_key == "a secret"
+    code, _, error = words("--api-key", "-")
+    assert code == 2
+    assert "there was none" in error
 
 
 def test_it_lets_in_pages_of_origins_that_are_named() -> None:

@@ -37,9 +37,8 @@ class State:
     models: tuple[str, ...] = ()
     """The models it has; none listed means that any name will do."""
     api_key: str | None = None
-    """The one right key; None means that any will do."""
-    guarded: bool = False
-    """Whether the control routes want the key too: others than this machine can reach them."""
+    """The one right key, which the control routes want too. None means that any will do, and that
+    they want none."""
     origins: tuple[str, ...] = ()
     """Origins beside this machine's whose pages may read the answers."""
     pace: Pace = field(default_factory=Pace)

@@ -1,5 +1,6 @@
 """Reads a call off ASGI: its headers, its key, its query, its body."""
 
+import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -42,7 +43,7 @@ def check_key(headers: Mapping[str, str], right: str | None) -> str:
         scheme, key = "bearer", headers["api-key"].strip()
     if scheme.lower() != "bearer" or not key:
         raise errors.no_key()
-    if right is not None and key != right:
+    if right is not None and not secrets.compare_digest(key.encode(), right.encode()):
         raise errors.wrong_key(key)
     return key
 
