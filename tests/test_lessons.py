@@ -1,6 +1,7 @@
 """The lessons without their outputs: copies, which nobody's code is lost in."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ]
         notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
         (folder / f"{name}.ipynb").write_text(json.dumps(notebook), "utf-8")
-    monkeypatch.setattr(lessons, "FOLDER", folder)
-    monkeypatch.setattr(lessons, "PRACTICE", tmp_path / "practice")
+    monkeypatch.chdir(folder)  # where the kernel of one of its lessons stands
     return tmp_path
 
 
@@ -74,6 +74,30 @@ def test_a_copy_that_is_there_is_never_written_over(
 
 
 def test_without_lessons_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "FOLDER", tmp_path / "nowhere")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "notebooks")
+    monkeypatch.setattr(lessons, "COURSE", tmp_path / "site-packages")
     with pytest.raises(FileNotFoundError, match="only the helpers are here"):
         practice()
+
+
+def test_where_helpers_are_installed_for_all_each_learners_own_lessons_are_copied(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lessons, "COURSE", course / "site-packages")
+    practice()
+    monkeypatch.chdir(course / "practice")  # a copy is open, and begins another anew
+    (course / "practice" / "00_first.ipynb").unlink()
+    practice()
+    assert (course / "practice" / "00_first.ipynb").exists()
+    assert not (course / "practice" / "practice").exists()
+
+
+def test_away_from_any_lessons_those_of_the_course_are_copied(
+    course: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setattr(lessons, "COURSE", course)
+    practice()
+    assert (course / "practice" / "01_second.ipynb").exists()

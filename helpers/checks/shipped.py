@@ -55,7 +55,9 @@ def _bare(code: CodeType) -> CodeType:
 
 def _solutions(lesson: str) -> Iterator[CodeType]:
     """Yield the code of all functions in the solutions of a lesson, such as "03"."""
-    for path in lessons.FOLDER.glob(f"{lesson}_*.ipynb"):
+    for path in lessons.found():
+        if not path.name.startswith(f"{lesson}_"):
+            continue
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             if "solution" in cell["metadata"].get("tags", []):
                 yield from _inside(

@@ -160,10 +160,10 @@ def test_without_a_source_the_code_is_compared(
 
 
 def test_where_the_lessons_are_not_there_code_without_source_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     solution = source(notebooks.read(LESSON), "ask-solution")
-    monkeypatch.setattr(shipped.lessons, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped.lessons, "found", list)
     assert not is_shipped("00-1", untyped(solution, "ask"))
 
 
