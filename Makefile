@@ -11,7 +11,7 @@ DECLARED := pyproject.toml constraints.txt
 # machine's settings say that nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: lab test lint format refresh bench real browser attack clients hub constraints clean
+.PHONY: lab test lint format refresh bench real browser attack clients hub hub-tools constraints clean
 
 lab: $(VENV)/lab.done        ## open the course in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
@@ -48,7 +48,9 @@ clients: build/clients/openai_2.done build/clients/openai_3.done build/clients/s
 	for with in openai_2 openai_3; do \
 		build/clients/$$with/bin/python -m pytest -q -c tests/clients/pytest.ini tests/clients/$$with || exit 1; done
 
-hub: $(VENV)/hub.done build/hub/node_modules  ## three learners on a hub of their own, and what Binder would make of it
+hub-tools: $(VENV)/hub.done build/hub/node_modules
+
+hub: hub-tools               ## as root: three learners on a hub of their own, and what Binder would make of it
 	$(BIN)/python -m pytest -m hub -p no:xdist
 
 bench: $(VENV)/dev.done      ## measure; nothing is asserted

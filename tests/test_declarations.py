@@ -1,10 +1,13 @@
 """What the project needs is declared once, and every way of setting it up agrees."""
 
+import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,12 +32,38 @@ def test_the_packages_that_the_course_is_about_are_direct_dependencies() -> None
     assert {"nbval", "pytest"} <= declared("tools", "test").keys()
 
 
-def test_the_conda_environment_names_python_pip_and_this_package_only() -> None:
+def test_the_conda_environment_names_one_python_and_has_pip_install_the_pinned_versions() -> None:
     text = (ROOT / "environment.yml").read_text("utf-8")
-    entries = re.findall(r"^ +- (.+)$", text, re.MULTILINE)
-    python = f"python{PROJECT['requires-python']}"
-    assert entries == ["conda-forge", python, "pip", "pip:", "-e .[web,tools]"]
+    channel, python, *pip = re.findall(r"^ +- (.+)$", text, re.MULTILINE)
+    assert channel == "conda-forge"
+    assert pip == ["pip", "pip:", "-c constraints.txt", "-e .[web,tools]"]
     assert re.search(r"^name: awaited$", text, re.MULTILINE)
+    # One equals sign and two numbers: for anything else Binder takes a Python of its own choice.
+    named = re.fullmatch(r"python=(\d+\.\d+)", python)
+    assert named
+    assert SpecifierSet(PROJECT["requires-python"]).contains(named[1])
+
+
+def test_a_codespace_has_the_same_python_and_is_set_up_as_the_readme_says() -> None:
+    told = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    environment = (ROOT / "environment.yml").read_text("utf-8")
+    assert f"  - python={told['image'].removeprefix('python:')}\n" in environment
+    assert "pip install" in told["updateContentCommand"]
+    assert told["updateContentCommand"].endswith("-c constraints.txt -e '.[web,tools]'")
+
+
+def test_the_cell_for_colab_installs_what_the_course_declares_and_leaves_its_jupyter_alone() -> (
+    None
+):
+    (line,) = re.findall(r"^%pip install -q (.+)$", README, re.MULTILINE)
+    asked = {canonicalize_name(r.name): r for r in map(Requirement, shlex.split(line))}
+    known = declared("web")
+    for name, requirement in asked.items():
+        assert requirement.specifier in (known[name].specifier, SpecifierSet()), name
+    # What Colab has by itself, and what its page speaks to.
+    there = {"ipykernel", "ipywidgets", "jupyter-client", "jupyterlab", "matplotlib"}
+    there |= {"packaging", "platformdirs", "tqdm"}
+    assert known.keys() - asked.keys() == there
 
 
 def test_every_way_of_setting_up_installs_what_single_lessons_need() -> None:

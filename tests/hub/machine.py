@@ -102,7 +102,7 @@ def hub(learners: Sequence[str]) -> Iterator[Hub]:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Give a folder that all accounts may look into, unlike those that pytest makes."""
-    folder = Path(tempfile.mkdtemp(prefix="awaited-hub-"))
+    folder = Path(tempfile.mkdtemp(prefix="awaited-hub-", dir="/tmp"))
     folder.chmod(0o755)
     try:
         yield folder
