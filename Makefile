@@ -51,7 +51,7 @@ clients: build/clients/openai_2.done build/clients/openai_3.done build/clients/s
 hub-tools: $(VENV)/hub.done build/hub/node_modules
 
 hub: hub-tools               ## as root: three learners on a hub of their own, and what Binder would make of it
-	$(BIN)/python -m pytest -m hub -p no:xdist
+	$(BIN)/python -m pytest -m hub -p no:xdist tests/hub
 
 bench: $(VENV)/dev.done      ## measure; nothing is asserted
 	$(BIN)/python -m bench

@@ -24,7 +24,7 @@ from pathlib import Path
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub gives it
 
 MEMORY = "1G"
-"""A learner with one lesson open takes 273 MB: server 116, kernel 133, mock server 24. Lessons 06
+"""A learner who has run lesson 02 takes 264 MB: server 112, kernel 128, mock server 24. Lessons 06
 and 12 start kernels and processes of their own."""
 
 PROCESS_MEMORY_KIB = 4 * 1024 * 1024
@@ -34,11 +34,15 @@ count with 8 MB each, though nearly all of it is never touched."""
 PROCESSES = 1000
 """For a container: the 300 threads of lesson 04 count as well."""
 
+STARTED = 180
+"""Seconds for a server to start and to answer. A class logs in at once, and each start takes a core
+for some three seconds."""
+
 IDLE = 3600
 """Seconds without a sign from the browser after which a server ends. Files stay."""
 
 IDLE_KERNEL = 1200
-"""Seconds after which a kernel ends that no page shows: a lesson that was closed keeps 157 MB."""
+"""Seconds after which a kernel ends that no page shows: a lesson that was closed keeps 152 MB."""
 
 HERE = Path(__file__).resolve().parent
 STATE = Path(os.environ.get("AWAITED_HUB_STATE", "hub-state")).resolve()
@@ -68,6 +72,7 @@ if not c.Authenticator.allowed_users | c.Authenticator.admin_users:
 
 c.Spawner.default_url = "/lab"
 c.Spawner.mem_limit = MEMORY
+c.Spawner.start_timeout = c.Spawner.http_timeout = STARTED
 c.Spawner.args = [
     f"--MappingKernelManager.cull_idle_timeout={IDLE_KERNEL}",
     "--MappingKernelManager.cull_interval=120",

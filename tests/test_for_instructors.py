@@ -169,6 +169,7 @@ def test_kubernetes_gets_the_same_limits_times_and_login(
     user, hub = values["singleuser"], values["hub"]["config"]
     assert user["memory"]["limit"] == config.Spawner.mem_limit
     assert user["defaultUrl"] == config.Spawner.default_url
+    assert user["startTimeout"] == config.Spawner.start_timeout == config.Spawner.http_timeout
     assert hub["JupyterHub"]["authenticator_class"] == config.JupyterHub.authenticator_class
     assert hub["Authenticator"]["allow_all"] is False
     kernels = user["extraFiles"]["kernels"]["data"]["MappingKernelManager"]

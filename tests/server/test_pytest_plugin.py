@@ -3,9 +3,10 @@
 import tomllib
 from pathlib import Path
 
+import openai
 import pytest
 
-from helpers.pytest_plugin import MockOpenAI
+from helpers.pytest_plugin import MockOpenAI, running
 from tests.server import theirs
 
 ROOT = Path(__file__).parents[2]
@@ -148,3 +149,12 @@ def test_a_client_may_be_named_in_any_script(mock_openai: MockOpenAI) -> None:
     assert mock_openai.http.get("/v1/models", headers=in_latin_1).status_code == 200
     found = mock_openai.http.get("/mock/journal", params={"client": "élève"}).json()["requests"]
     assert [seen["status"] for seen in found] == [503, 200]
+
+
+def test_a_server_that_is_started_with_a_key_is_asked_with_it() -> None:
+    with running(["--pace", "0", "--api-key", "a-key"]) as mock:
+        assert mock.api_key == "a-key"
+        mock.reset()
+        with openai.OpenAI(base_url=mock.base_url, api_key=mock.api_key) as client:
+            assert list(client.models.list())
+        assert [seen.status for seen in mock.requests()] == [200]
