@@ -52,17 +52,16 @@ def test_each_lesson_is_listed_with_its_title_its_minutes_and_what_it_needs() ->
         assert re.findall(r"\d\d", asked) == re.findall(r"\d\d", needs), f"lesson {number}"
 
 
-@pytest.mark.parametrize(
-    ("plan", "total"),
-    [
-        ("### 90 minutes: the forgotten await", 90),
-        ("### A day: from a first call to ten thousand", 420),
-    ],
-)
-def test_a_plan_adds_up_and_a_whole_lesson_has_its_own_minutes(plan: str, total: int) -> None:
+HOUR_AND_A_HALF = "### 90 minutes: the forgotten await"
+DAY = "### A day: from a first call to ten thousand"
+
+
+@pytest.mark.parametrize("plan", [HOUR_AND_A_HALF, DAY])
+def test_a_plan_adds_up_and_a_whole_lesson_has_its_own_minutes(plan: str) -> None:
     found = rows(plan)
-    assert sum(int(row[0]) for row in found) == total
-    assert f"{total} minutes" in PAGE
+    total = sum(int(row[0]) for row in found)
+    section = PAGE[PAGE.index(plan) :].split("\n#", 1)[0]
+    assert f"{total} minutes" in section, "in its heading, or below it"
     for said, number, what in found:
         if what == "whole":
             assert int(said) == minutes(number), f"lesson {number}"
@@ -74,7 +73,7 @@ def test_a_plan_adds_up_and_a_whole_lesson_has_its_own_minutes(plan: str, total:
 def test_a_plan_asks_for_no_lesson_before_what_it_needs() -> None:
     needs = {row[0]: re.findall(r"\d\d", row[3]) for row in rows("## How long it takes")}
     before: list[str] = []
-    for _, number, what in rows("### A day: from a first call to ten thousand"):
+    for _, number, what in rows(DAY):
         if what == "whole":
             assert set(needs[number]) <= set(before), f"lesson {number}"
             before.append(number)
@@ -83,7 +82,7 @@ def test_a_plan_asks_for_no_lesson_before_what_it_needs() -> None:
 def test_each_section_that_is_named_is_in_its_lesson() -> None:
     named = [
         (number, section)
-        for _, number, what in rows("### 90 minutes: the forgotten await")
+        for _, number, what in rows(HOUR_AND_A_HALF)
         for section in re.findall(r'"([^"]+)"', what)
     ]
     shown = PAGE.split("## What to show on the screen")[1].split("\n## To begin anew")[0]

@@ -51,8 +51,8 @@ class Hub:
 
 
 @contextmanager
-def hub(learners: Sequence[str]) -> Iterator[Hub]:
-    """Run the hub as `deploy/jupyterhub_config.py` sets it up, by accounts.
+def hub(learners: Sequence[str], teacher: str) -> Iterator[Hub]:
+    """Run the hub as `deploy/jupyterhub_config.py` sets it up, by accounts; the teacher has none.
 
     Raises:
         RuntimeError: it did not come up; the message has the end of its log.
@@ -77,6 +77,7 @@ def hub(learners: Sequence[str]) -> Iterator[Hub]:
             "AWAITED_HUB_URL": url,
             "AWAITED_HUB_STATE": str(folder / "state"),
             "AWAITED_LEARNERS": str(folder / "learners.txt"),
+            "AWAITED_TEACHERS": teacher,
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.hub
 
 LESSON = "02_async_streaming"
 NAMES = ("ada", "ben", "cleo")
+ABSENT, TEACHER = "dora", "grace"
 
 LISTEN, LOOPBACK = "0A", "0100007F"
 """As the kernel's tables of sockets have them."""
@@ -96,7 +97,7 @@ def a_class() -> Iterator[Class]:
         missing("root", "learners have accounts, in a namespace of their own: run it as root")
     if shutil.which("unshare") is None or not PROXY.exists():
         missing("unshare or configurable-http-proxy", "run `make hub` on Linux")
-    with hub(NAMES) as running, asyncio.Runner() as runner:
+    with hub([*NAMES, ABSENT], TEACHER) as running, asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
             desks = runner.run(_seated(stack, running))
@@ -222,6 +223,26 @@ def test_only_the_class_logs_in_and_only_with_the_password_of_the_first_time(
     assert run(status("mallory", "a long password")) == 403
     assert run(status("ben", "ada's own password")) == 403
     assert run(status("ben", "ben's own password")) == 200
+
+
+def test_a_learner_whom_the_teacher_deletes_logs_in_anew_with_another_password(
+    a_class: Class,
+) -> None:
+    async def statuses() -> list[int]:
+        async with _somebody(a_class.hub, TEACHER) as teacher:
+            await teacher.log_in("grace's own password")
+            await teacher.take_a_token()
+            async with _somebody(a_class.hub, ABSENT) as before:
+                found = [await before.log_in("soon forgotten")]
+            async with _somebody(a_class.hub, ABSENT) as after:
+                found.append(await after.log_in("a new password"))
+                found.append((await teacher.ask("DELETE", f"/hub/api/users/{ABSENT}"))[0])
+                found.append(await after.log_in("a new password"))
+        return found
+
+    assert a_class.runner.run(statuses()) == [200, 403, 204, 200]
+    home = a_class.hub.homes / ABSENT
+    assert (home / ".gitconfig").exists(), "what is in the home folder stays"
 
 
 def test_a_link_leads_each_to_the_lessons_in_their_own_server(a_class: Class) -> None:
