@@ -181,9 +181,11 @@ def test_the_image_takes_what_is_there_and_installs_what_the_lessons_need() -> N
     text = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
     (base,) = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
     assert "/jupyter/base-notebook:" in base
-    for sources in re.findall(r"^COPY (?:--\S+ )*(.+) \S+$", text, re.MULTILINE):
-        for source in sources.split():
-            assert (ROOT / source).exists(), source
+    copied = re.findall(r"^COPY (?:--\S+ )*(.+) \S+$", text, re.MULTILINE)
+    sources = " ".join(copied).split()
+    assert all((ROOT / source).exists() for source in sources)
+    let_in = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    assert [line.strip("!") for line in let_in if line.startswith("!")] == sources
     assert '".[web,tools]"' in text
     assert "-c constraints.txt" in text
     assert "nbgitpuller" in text
