@@ -2,8 +2,8 @@
 
 Not by `regex`: its timeout is for searches alone, and compiling `((a{1000}){1000}){1000}` takes all
 memory there is. The bounds need the pattern's parts, as texts do: exrex and hypothesis take them
-from the same private module of Python's; greenery and interegular read no `^`, and looked for a text
-to `[a-z]+@[a-z]+\\.[a-z]{2,}` in vain, for 15 s and for 100 s.
+from the same private module of Python's; greenery and interegular read no `^`, and looked in vain
+for a text to `[a-z]+@[a-z]+\\.[a-z]{2,}`, for 15 s and for 100 s.
 """
 
 import itertools
