@@ -256,6 +256,18 @@ def test_a_chunk_that_is_not_json_raises_from_the_json_module(sdk: Door) -> None
     assert len([piece for piece in heard if piece]) == 4
 
 
+def test_a_chunk_that_is_not_utf8_raises_pythons_own_error(sdk: Door) -> None:
+    heard = Partial()
+    with pytest.raises(UnicodeDecodeError):
+        sdk.run(read("bad-utf8; after=4", heard))
+    assert len([piece for piece in heard if piece]) == 4
+
+
+def test_an_answer_in_one_piece_that_is_not_utf8_raises_pythons_own_error(sdk: Door) -> None:
+    with pytest.raises(UnicodeDecodeError):
+        sdk.run(chat("bad-utf8"))
+
+
 def test_a_page_under_200_comes_back_as_text(sdk: Door) -> None:
     found = sdk.run(chat("html"))
     assert isinstance(found, str)

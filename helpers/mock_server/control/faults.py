@@ -27,6 +27,9 @@ FOREVER = 3600.0
 NOTE = " ☕"
 """Added to a reply whose characters are to be cut: it needs one of several bytes."""
 
+LATIN_1 = "é".encode("latin-1")
+"""With ASCII behind it, no character in UTF-8: what a server sends that has another encoding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -98,6 +101,7 @@ KINDS: dict[str, str] = {
     "no-done": "ends after so many tokens (`after`, half), without finish reason and [DONE]",
     "error-event": "sends an error inside the stream after so many tokens (`after`, half)",
     "bad-json": "sends a chunk that is not JSON after so many tokens (`after`, half)",
+    "bad-utf8": "sends a chunk in Latin-1, no UTF-8, after so many tokens (`after`, half)",
     "html": "answers 200 with an HTML page",
     "empty": "answers 200 with nothing",
     "not-sse": "answers a stream request in one piece, as if it had not seen `stream`",
@@ -143,7 +147,7 @@ def spoil(fault: Fault, answer: Answer) -> Answer:
     return replace(
         answer,
         events=_STREAMS[fault.name](fault, answer),
-        broken=fault.name in ("disconnect", "no-done", "error-event", "bad-json"),
+        broken=fault.name in ("disconnect", "no-done", "error-event", "bad-json", "bad-utf8"),
     )
 
 
@@ -180,6 +184,10 @@ def _spoil_whole(fault: Fault, answer: Whole) -> Whole:
         case "bad-json" | "no-done":
             half = answer.body[: len(answer.body) // 2]
             return replace(answer, body=half, more=(), broken=True)
+        case "bad-utf8":
+            middle = len(answer.body) // 2
+            spoilt = answer.body[:middle] + LATIN_1 + answer.body[middle:]
+            return replace(answer, body=spoilt, broken=True)
         case _:
             return answer
 
@@ -225,6 +233,12 @@ def _no_done(fault: Fault, answer: Stream) -> Iterator[Event]:
 def _bad_json(fault: Fault, answer: Stream) -> Iterator[Event]:
     broken = b'data: {"id": "chatcmpl-broken", "choices": [{"index": 0, "delta": {"con\n\n'
     return _insert(answer, _place(fault, answer), ((0, 0, broken),), ends=False)
+
+
+def _bad_utf8(fault: Fault, answer: Stream) -> Iterator[Event]:
+    broken = b'data: {"id": "chatcmpl-broken", "choices": [{"index": 0, "delta": {"content": "caf'
+    strange = (0, 0, broken + LATIN_1 + b'"}}]}\n\n')
+    return _insert(answer, _place(fault, answer), (strange,), ends=False)
 
 
 def _error_in_stream(fault: Fault, answer: Stream) -> Iterator[Event]:
@@ -313,6 +327,7 @@ _STREAMS: dict[str, Callable[[Fault, Stream], Iterator[Event]]] = {
     "no-done": _no_done,
     "error-event": _error_in_stream,
     "bad-json": _bad_json,
+    "bad-utf8": _bad_utf8,
     "not-sse": _unchanged,
     "split-utf8": _split_utf8,
     "merged": _merged,
