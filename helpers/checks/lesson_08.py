@@ -1,6 +1,7 @@
 """Lesson 08: beginnings that are left in time, and an answer replayed over schedules of faults."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -175,14 +176,23 @@ PASSING = (
     "html",
     "empty",
     "not-sse",
-    "error-body",
+    "bad-utf8; after=0",
     "disconnect; after=0",
 )
 """A try that gives nothing, and after which another may give an answer."""
 
-WHOLE = ("", "null-choices; after=5", "no-choices", "null-delta", "reasoning")
-BROKEN = ("disconnect", "no-done", "error-event", "bad-json", "flat-error")
-HOPELESS = ("quota; retry-after=0.01", "401", "429; retry-after=3600")
+WHOLE = ("", "null-choices; after=5", "no-choices", "null-delta")
+EMPTY = "an empty answer"
+"""No fault of the mock server's: its answer is cut before the first character, and says "stop"."""
+BROKEN = ("disconnect", "no-done", "error-event", "bad-json")
+TOO_LATE = "429; retry-after=10"
+"""Less than `wait_before_retry` waits, and more than the time that there is."""
+HOPELESS = (
+    "error-event; after=0; code=context_length_exceeded",
+    "quota; retry-after=0.01",
+    "401",
+    TOO_LATE,
+)
 ENDED = ("content-filter; after=6", "reasoning-only", "refusal")
 SILENCES = ("stall; after=4", "trickle")
 """How the last try of a schedule may go; `trickle` is a pace. One schedule more fails until no try
@@ -197,7 +207,10 @@ SECONDS = 4.0
 """What schedules without a silence allow: three tries with the SDK's waits take two."""
 
 SHORT = 0.4
-"""What the others allow, in seconds."""
+"""What those with a silence allow, in seconds."""
+
+HURRIED = 2.0
+"""What is left where the server asks for more: enough for two tries and the SDK's wait."""
 
 Kind = Literal["whole", "broken", "hopeless", "ended", "silent", "left", "spent"]
 Loss = Literal["lost", "doubled", "overpaid", "hung"]
@@ -212,7 +225,9 @@ class Schedule:
 
     @property
     def seconds(self) -> float:
-        return SHORT if self.kind == "silent" else SECONDS
+        if self.kind == "silent":
+            return SHORT
+        return HURRIED if self.faults[-1] == TOO_LATE else SECONDS
 
     @property
     def requests(self) -> int:
@@ -228,6 +243,7 @@ def schedules() -> tuple[Schedule, ...]:
     """Return the twenty, the same ones each time."""
     ends: list[tuple[Kind, str]] = [
         *(("whole", fault) for fault in WHOLE),
+        ("ended", EMPTY),
         *(("broken", fault) for fault in BROKEN),
         *(("hopeless", fault) for fault in HOPELESS),
         *(("ended", fault) for fault in ENDED),
@@ -255,6 +271,8 @@ class _Run:
     """One schedule as it went."""
 
     schedule: Schedule
+    whole: str
+    """The answer, where nothing fails."""
     written: list[str] = field(default_factory=list)
     asked: int = 0
     request_ids: list[str] = field(default_factory=list)
@@ -272,8 +290,18 @@ class _Run:
         fault = faults[self.asked] if self.asked < len(faults) else ""
         self.asked += 1
         request.headers["x-mock-pace"] = TRICKLE if fault == "trickle" else AT_ONCE
-        if fault not in ("", "trickle"):
+        if fault == EMPTY:
+            _stop_at(request, self.whole[0])
+        elif fault not in ("", "trickle"):
             request.headers["x-mock-fault"] = fault
+
+
+def _stop_at(request: httpx2.Request, sequence: str) -> None:
+    """Have the answer cut before its first such sequence."""
+    asked = {**json.loads(request.content), "stop": sequence}
+    other = httpx2.Request(request.method, request.url, json=asked)
+    request.headers["content-length"] = other.headers["content-length"]
+    request.stream = other.stream
 
 
 @register(
@@ -283,18 +311,19 @@ class _Run:
         "`one_try` shows the whole text each time. Make a `show` of your own that writes what "
         "is new in it and remembers what is written. Around the tries: a deadline; and when the "
         'model has ended otherwise than by "stop", an error outside of the loop that retries.',
-        "`once = client.with_options(max_retries=0)`. In `async with asyncio.timeout(seconds):` "
-        "go through `for wait in (0.1, 0.2, None):`; `text, ended = await one_try(once, messages, "
-        "show)` and `break` under a `try`; on `MAY_BREAK`: `raise` if anything is written, if "
-        "`wait` is None, or if `wait_before_retry(error, wait)` is; else sleep so long. After "
-        'the loop: `if ended != "stop" or not text: raise Broken(…)`.',
+        "`once = client.with_options(max_retries=0)`. In `async with asyncio.timeout(seconds) as "
+        "deadline:` go through `for wait in (0.1, 0.2, None):`; `text, ended = await "
+        "one_try(once, messages, show)` and `break` under a `try`; on `MAY_BREAK`: `raise` if "
+        "anything is written, if `wait` is None, if `wait_before_retry(error, wait)` is, or if so "
+        "long a wait would end after `deadline.when()`; else sleep so long. After the loop: "
+        '`if ended != "stop" or not text: raise Broken(…)`.',
     ),
 )
 async def survives_twenty_schedules(trial: Trial) -> str:
     if not trial.sees_requests:
         return await _asks_once_where_nothing_fails(trial)
     (whole,) = await _whole(QUESTION)
-    runs = [_Run(schedule) for schedule in schedules()]
+    runs = [_Run(schedule, whole) for schedule in schedules()]
     by_number = {str(number): run for number, run in enumerate(runs)}
 
     async def hook(request: httpx2.Request) -> None:
@@ -319,7 +348,7 @@ async def survives_twenty_schedules(trial: Trial) -> str:
         if end is not None:
             raise end
     on = {request.request_id for request in requests if request.outcome != "abandoned"}
-    losses = [_losses(run, whole, on) for run in runs]
+    losses = [_losses(run, on) for run in runs]
     _expect_none(runs, losses)
     needed = sum(schedule.requests for schedule in schedules())
     return (
@@ -362,12 +391,12 @@ async def _play(trial: Trial, run: _Run, client: AsyncOpenAI) -> None:
         run.returned = task.done()
 
 
-def _losses(run: _Run, whole: str, on: set[str]) -> dict[Loss, str]:
+def _losses(run: _Run, on: set[str]) -> dict[Loss, str]:
     """Return what went wrong, one of a sort, and what was seen of it.
 
     `on`: the ids of the requests whose answers the server did not have to break off.
     """
-    schedule, text = run.schedule, run.text
+    schedule, text, whole = run.schedule, run.text, run.whole
     found: list[tuple[Loss, str]] = []
     if not whole.startswith(text) and schedule.faults[-1] != "refusal":
         if text.count(whole[:8]) > 1:
@@ -375,7 +404,7 @@ def _losses(run: _Run, whole: str, on: set[str]) -> dict[Loss, str]:
         else:
             found.append(("lost", f"what is written is no beginning of the answer: {text[:20]!r}"))
     elif schedule.kind == "whole":
-        found += _losses_of_a_whole_answer(run, whole)
+        found += _losses_of_a_whole_answer(run)
     elif schedule.kind in ("broken", "silent", "left") and not text:
         found.append(("lost", "nothing is written of what had come"))
     if run.returned and schedule.kind != "whole" and run.asked <= schedule.requests:
@@ -391,13 +420,16 @@ def _losses(run: _Run, whole: str, on: set[str]) -> dict[Loss, str]:
         found.append(("overpaid", "ended, and the server wrote on"))
     if run.hung:
         found.append(("hung", f"had {schedule.seconds:g} seconds, and went on"))
+    elif schedule.faults[-1] == TOO_LATE and isinstance(run.raised, TimeoutError):
+        slept = f"slept {schedule.seconds:g} seconds away, and its TimeoutError hides the 429"
+        found.append(("hung", slept))
     return dict(reversed(found))  # the first of a sort says most
 
 
-def _losses_of_a_whole_answer(run: _Run, whole: str) -> Iterator[tuple[Loss, str]]:
-    if run.text != whole:
+def _losses_of_a_whole_answer(run: _Run) -> Iterator[tuple[Loss, str]]:
+    if run.text != run.whole:
         raised = f", and raised {_said(run.raised)}" if run.raised else ""
-        yield "lost", f"wrote {len(run.text)} of {len(whole)} characters{raised}"
+        yield "lost", f"wrote {len(run.text)} of {len(run.whole)} characters{raised}"
     elif run.raised:
         yield "lost", f"all is written, and it raised {_said(run.raised)}"
     elif sum(map(bool, run.written)) < LEAST_PIECES:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, get_args
 
+import httpx2
 import pytest
 from openai import APIError, APIStatusError, AsyncOpenAI
 
@@ -170,25 +171,42 @@ class Broken(Exception):
     """A stream without an end."""
 
 
+MAY_BREAK = (APIError, Broken, json.JSONDecodeError, UnicodeDecodeError)
+
+
 async def read(client: AsyncOpenAI, question: str, write: Write) -> tuple[str, str]:
     """Write the pieces of one try; return the text and how it ended."""
-    text = ended = ""
+    text, ended, refused = "", "", False
     async with await client.chat.completions.create(**asked(question)) as stream:
         async for chunk in stream:
             for choice in chunk.choices or []:
                 if choice.delta and choice.delta.content:
                     text += choice.delta.content
                     write(choice.delta.content)
+                refused = refused or bool(choice.delta and choice.delta.refusal)
                 ended = choice.finish_reason or ended
-    return text, ended
+    return text, "refusal" if refused else ended
+
+
+def has_its_code(error: Exception) -> bool:
+    return isinstance(error, APIError) and error.code in (
+        "insufficient_quota",
+        "context_length_exceeded",
+    )
+
+
+def has_its_status(error: Exception) -> bool:
+    return isinstance(error, APIStatusError) and (
+        error.status_code < 500 and error.status_code not in (408, 409, 429)
+    )
+
+
+def asks_for_too_much_time(error: Exception) -> bool:
+    return isinstance(error, APIStatusError) and error.response.headers.get("retry-after") == "10"
 
 
 def hopeless(error: Exception) -> bool:
-    return isinstance(error, APIStatusError) and (
-        error.code == "insufficient_quota"
-        or error.response.headers.get("retry-after") == "3600"
-        or (error.status_code < 500 and error.status_code not in (408, 409, 429))
-    )
+    return has_its_code(error) or has_its_status(error) or asks_for_too_much_time(error)
 
 
 def retrying(
@@ -198,6 +216,9 @@ def retrying(
     again: Callable[[Exception, str], bool] = lambda error, text: not text and not hopeless(error),
     deadline: bool = True,
     looks_at_the_end: bool = True,
+    looks_at_the_text: bool = True,
+    obeys: bool = False,
+    breaks: tuple[type[Exception], ...] = MAY_BREAK,
 ) -> TypeOut:
     """Return an answer that is right but for what is named."""
 
@@ -216,11 +237,12 @@ def retrying(
                     if looks_at_the_end and not ended:
                         raise Broken("no end")
                     break
-                except (APIError, Broken, json.JSONDecodeError) as error:
+                except breaks as error:
                     if not left or not again(error, "".join(written)):
                         raise
-                await asyncio.sleep(0.02)
-        if looks_at_the_end and (ended != "stop" or not text):
+                    asked = getattr(error, "response", httpx2.Response(200)).headers
+                await asyncio.sleep(float(asked.get("retry-after", 0.02)) if obeys else 0.02)
+        if looks_at_the_end and (ended != "stop" or (looks_at_the_text and not text)):
             raise Broken(ended)
 
     return type_out
@@ -266,21 +288,40 @@ async def leaves_the_stream_open(
 @pytest.mark.parametrize(
     ("answer", "because"),
     [
-        (the_colleagues, ("lost in 10.", "doubled in 4.", "overpaid in 6.", "hung in 2.")),
+        (the_colleagues, ("lost in 9.", "doubled in 3.", "overpaid in 7.", "hung in 3.")),
         (
             retrying(again=lambda error, text: not hopeless(error)),
-            ("doubled in 5. For one, error-event; after=6: the beginning stands there twice",),
+            ("doubled in 4. For one, error-event; after=6: the beginning stands there twice",),
         ),
         (
             retrying(again=lambda error, text: not text),
-            ("overpaid in 3. For one,", "quota; retry-after=0.01: 3 requests, worth 2"),
+            ("overpaid in 4. For one,", "context_length_exceeded: 3 requests, worth 2"),
         ),
         pytest.param(
             retrying(deadline=False), ("hung in 2.", "had 0.4 seconds, and went on"), marks=slow
         ),
         (
             retrying(looks_at_the_end=False),
-            ("lost in 11. For one, reasoning-only: returned as if all were written",),
+            ("lost in 9. For one, reasoning-only: returned as if all were written",),
+        ),
+        (
+            retrying(looks_at_the_text=False),
+            ("19 of 20", "an empty answer: returned as if all were written, 0 characters."),
+        ),
+        pytest.param(
+            retrying(
+                obeys=True,
+                again=lambda error, text: (
+                    not text and not has_its_code(error) and not has_its_status(error)
+                ),
+            ),
+            ("19 of 20", "hung in 1.", "slept 2 seconds away, and its TimeoutError hides the 429"),
+            marks=slow,
+        ),
+        pytest.param(
+            retrying(breaks=MAY_BREAK[:3]),
+            ("lost in 2.", "gave up after 1 request: UnicodeDecodeError"),
+            marks=slow,
         ),
         pytest.param(retrying(tries=4), ("overpaid in 1.", "4 requests, worth 3"), marks=slow),
         pytest.param(retrying(tries=1), ("lost in 14.",), marks=slow),
