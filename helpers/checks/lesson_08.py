@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Literal, get_args
 
@@ -93,7 +94,11 @@ async def leaves_when_it_has_enough(trial: Trial) -> str:
         raise NotYet(f"{len(QUESTIONS)} questions went out as {count(len(requests), 'request')}.")
     _expect_left(requests)
     peak = observe.peak_in_flight(requests)
-    if peak == 1:
+    # Of those asked in a row, two may overlap: the server has yet to notice that one was left.
+    by_arrival = pairwise(sorted(requests, key=lambda request: request.arrived))
+    if peak <= 2 and all(
+        later.arrived > min(one.tokens, default=later.arrived) for one, later in by_arrival
+    ):
         raise NotYet("The questions were asked one after another. They can all be asked at once.")
     if peak < len(QUESTIONS):
         raise NotYet(f"At most {peak} of {len(QUESTIONS)} requests were under way at a time.")
