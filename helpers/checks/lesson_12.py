@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -174,10 +175,12 @@ AT_ONCE = 3
 AT_ONCE_PACE = "dial=1,first=0,gap=0"
 """The mock server's pace where nothing is to be seen of the time."""
 
-PASSING = ("503", "429", "500", "html", "empty", "not-sse", "error-body", "bad-json")
+PASSING = ("503", "429", "500", "html", "empty", "bad-utf8", "error-body", "bad-json")
 CUT = ("disconnect", "no-done", "error-event")
 """After some tokens; another try may give an answer."""
 HOPELESS = ("quota; retry-after=0.01", "401", "400")
+WORDLESS = ("refusal", "reasoning-only")
+"""The model ends its answer, and there is no text: asking again in the same run buys the same."""
 SILENT = "stall; after=4"
 """A server that says nothing more until its client leaves: here comes the Ctrl-C."""
 
@@ -206,6 +209,12 @@ TOGETHER = 0.2
 """Seconds in which a request too many comes in beside those that are held: they all start in the
 same turn of the loop."""
 
+A_SECOND_LONG = "dial=1,first=0,gap=0.02,tokens=60"
+"""A pace at which an answer that goes on is not over before it is looked for."""
+
+NOTICES = 0.5
+"""Seconds for the server to notice a hang-up, at its next token: 25 times the gap."""
+
 Loss = Literal["lost", "doubled", "overpaid", "hung"]
 
 
@@ -216,11 +225,19 @@ class Schedule:
     faults: Mapping[str, tuple[str, ...]]
     interrupted: str = ""
     """The question at whose silence the first run is cancelled; empty where none is."""
+    twice: str = ""
+    """The question that stands twice in the list; empty where none does."""
+    torn: bool = False
+    """Whether the file's last line is cut in half after the first run, as a kill may leave it."""
+
+    @property
+    def questions(self) -> list[str]:
+        return [*self.faults, *([self.twice] if self.twice else [])]
 
     def of(self, question: str, turn: int) -> str:
-        """Return the fault of a question's request, counted from 0. What is hopeless stays so."""
+        """Return the fault of a question's request, counted from 0. What is final stays so."""
         faults = self.faults[question]
-        if _hopeless(faults[0]):
+        if _final(faults[0]):
             return faults[0]
         return faults[turn] if turn < len(faults) else ""
 
@@ -228,7 +245,7 @@ class Schedule:
         """Return how many requests a run is to spend on a question, from its request `turn` on."""
         for spent in range(TRIES):
             fault = self.of(question, turn + spent)
-            if fault == "" or _hopeless(fault):
+            if fault == "" or _final(fault):
                 return spent + 1
         return TRIES
 
@@ -238,11 +255,13 @@ class Schedule:
             for question, faults in self.faults.items()
             if faults != ("",)
         ]
+        told += [f"{self.twice} stands there twice"] if self.twice else []
+        told += ["a kill in the last line"] if self.torn else []
         return "; ".join(told)
 
 
-def _hopeless(fault: str) -> bool:
-    return fault in HOPELESS
+def _final(fault: str) -> bool:
+    return fault in HOPELESS or fault in WORDLESS
 
 
 def schedules() -> tuple[Schedule, ...]:
@@ -264,7 +283,9 @@ def _schedule(dice: Random, number: int) -> Schedule:
     )
     if number % 4 == 1:
         faults[questions[2]] = _tries(dice, TRIES)  # no try is left, until the second run
-    return Schedule(faults)
+    if number % 4 == 2:
+        faults[questions[2]] = (WORDLESS[number // 4 % 2],)
+    return Schedule(faults, twice=questions[2] if number % 4 == 0 else "", torn=number % 4 == 2)
 
 
 def _tries(dice: Random, number: int) -> tuple[str, ...]:
@@ -290,6 +311,7 @@ class _Run:
     cancelled: float | None = None
     """When it was, on the loop's clock."""
     hung: bool = False
+    answered_after: frozenset[str] = frozenset()
 
     def show(self, question: str, text: str) -> None:
         if not isinstance(question, str) or not isinstance(text, str):
@@ -343,12 +365,13 @@ def _question(request: httpx2.Request) -> str:
         "over. Then the batch: which questions have a line already, and how many go at a time?",
         "`max_retries=0`, so that tries do not multiply. A semaphore around the stream, not "
         "around the waits. `except MAY_BREAK` around one try, and what `may_pass` refuses is the "
-        "last. `asyncio.gather` over those that `read(file)` lacks.",
+        "last. A task for each question that `read(file)` lacks, in a `TaskGroup`.",
         "`async def one(question)`: `waits = [0.2, 0.1]`; `while True:` begin with an empty text; "
         "in `try`, `async with places:` loop over `pieces(once, question, model())` and `show`, "
-        "then `return add(file, question, text)`; on `MAY_BREAK as error`: if `not waits or not "
-        "may_pass(error)`, note `type(error).__name__` in the dictionary and return; else "
-        "`await asyncio.sleep(waits.pop())`.",
+        'then `return add(file, question, text) if text else "no text"`; on `MAY_BREAK as '
+        "error`: if `not waits or not may_pass(error)`, return `type(error).__name__`; else "
+        "`await asyncio.sleep(waits.pop())`. A task for each of `set(questions) - "
+        "read(file).keys()`; what returns a reason goes into the dictionary.",
     ),
 )
 async def works_through_twenty_schedules(trial: Trial) -> str:
@@ -364,6 +387,7 @@ async def works_through_twenty_schedules(trial: Trial) -> str:
         losses = [_losses(replay, wholes) for replay in replays]
         _expect_none(replays, losses, left_open)
         await _expect_some_at_once(trial, Path(folder, "at-once.jsonl"))
+        await _expect_none_behind_an_error(trial, Path(folder, "show.jsonl"))
     requests = sum(sum(replay.asked.values()) for replay in replays)
     return (
         f"{len(replays)} schedules, each run twice: nothing lost, doubled or overpaid.\n"
@@ -397,6 +421,8 @@ async def _replay_all(trial: Trial, replays: list[_Replay]) -> int:
         async def play(number: int, replay: _Replay) -> None:
             numbered = client.with_options(default_headers={"x-schedule": str(number)})
             await _run(trial, replay, numbered, replay.schedule.interrupted)
+            if replay.schedule.torn:
+                _cut_the_last_line(replay.file)
             if not replay.runs[-1].hung:
                 await _run(trial, replay, numbered, "")
 
@@ -412,21 +438,33 @@ async def _replay_all(trial: Trial, replays: list[_Replay]) -> int:
     return sum(request.outcome == "running" for request in requests)
 
 
+def _cut_the_last_line(file: Path) -> None:
+    saved = file.read_bytes() if file.exists() else b""
+    before = saved.rstrip(b"\n").rfind(b"\n") + 1
+    if before < len(saved):
+        file.write_bytes(saved[: (before + len(saved)) // 2])
+
+
 async def _run(trial: Trial, replay: _Replay, client: AsyncOpenAI, interrupted: str) -> None:
     """Run the answer on one schedule, and note what it did.
 
     Raises:
         NotYet: the answer cannot be called like that, or not awaited.
     """
+    await _called(trial, replay, client, interrupted)
+    replay.runs[-1].answered_after = frozenset(_lines(replay.file, torn=replay.schedule.torn))
+
+
+async def _called(trial: Trial, replay: _Replay, client: AsyncOpenAI, interrupted: str) -> None:
     run = _Run(
         replay.schedule,
         replay.file,
         dict(replay.asked),
         replay.asked,
-        frozenset(_lines(replay.file)),
+        frozenset(_lines(replay.file, torn=replay.schedule.torn)),
     )
     replay.runs.append(run)
-    questions = list(replay.schedule.faults)
+    questions = replay.schedule.questions
 
     async def called() -> object:
         return await trial.run_awaited(client, questions, replay.file, run.show)
@@ -468,17 +506,22 @@ async def _cancel_at(task: "asyncio.Task[object]", run: _Run, silent: str) -> fl
     return loop.time() if not task.done() and task.cancel() else None
 
 
-def _lines(file: Path) -> dict[str, list[str]]:
+def _lines(file: Path, *, torn: bool = False) -> dict[str, list[str]]:
     """Return the answers in a file, by question, as often as they stand there.
+
+    `torn`: leave out what is no line.
 
     Raises:
         NotYet: a line is not what `add` writes.
     """
     found: dict[str, list[str]] = {}
-    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+    text = file.read_text("utf-8", errors="replace") if file.exists() else ""
+    for line in text.splitlines():
         try:
             question, answer = json.loads(line)
         except (ValueError, TypeError):
+            if torn:
+                continue
             raise NotYet(f"In the file stands {shorten(line)!r}, no line of `add`'s.") from None
         found.setdefault(question, []).append(answer)
     return found
@@ -487,7 +530,9 @@ def _lines(file: Path) -> dict[str, list[str]]:
 def _losses(replay: _Replay, wholes: Mapping[str, str]) -> dict[Loss, str]:
     """Return what went wrong, one of a sort, and what was seen of it."""
     found: list[tuple[Loss, str]] = []
-    lines = _lines(replay.file)
+    lines = _lines(replay.file, torn=replay.schedule.torn)
+    if replay.schedule.torn and not replay.runs[-1].raised:
+        found += _losses_of_half_a_line(replay.file)
     for question, answers in lines.items():
         found += _losses_of_lines(question, answers, wholes)
     for number, run in enumerate(replay.runs, 1):
@@ -496,9 +541,16 @@ def _losses(replay: _Replay, wholes: Mapping[str, str]) -> dict[Loss, str]:
         for question in replay.schedule.faults:
             found += _losses_of_requests(run, question, after[question], which)
             found += _losses_of_show(run, question, wholes[question])
-        in_file = replay.runs[1].answered_before if number < len(replay.runs) else lines.keys()
+        in_file = run.answered_after if number < len(replay.runs) else lines.keys()
         found += _losses_of_the_end(run, frozenset(in_file), wholes, which)
     return dict(reversed(found))  # the first of a sort says most
+
+
+def _losses_of_half_a_line(file: Path) -> Iterator[tuple[Loss, str]]:
+    try:
+        _lines(file)
+    except NotYet:
+        yield "lost", "the half line was left in the file, and what was added is glued to it"
 
 
 def _losses_of_lines(
@@ -510,7 +562,9 @@ def _losses_of_lines(
     for answer in answers:
         if answer == whole:
             continue
-        if isinstance(answer, str) and answer.count(whole[:8]) > 1:
+        if answer == "":
+            yield "lost", f"the line of {question!r} is empty, and nobody was told why"
+        elif isinstance(answer, str) and answer.count(whole[:8]) > 1:
             yield "doubled", f"the answer to {question!r} begins twice"
         elif isinstance(answer, str) and whole.startswith(answer):
             yield "lost", f"{len(answer)} of {len(whole)} characters of {question!r} in the file"
@@ -534,7 +588,8 @@ def _losses_of_requests(
 
 
 def _losses_of_show(run: _Run, question: str, whole: str) -> Iterator[tuple[Loss, str]]:
-    for text in run.shown.get(question, []):
+    wordless = run.schedule.faults[question][0] in WORDLESS
+    for text in run.shown.get(question, []) if not wordless else []:  # a refusal has its own words
         if not whole.startswith(text):
             if text.count(whole[:8]) > 1:
                 yield "doubled", f"shown for {question!r}: {shorten(text)!r}"
@@ -632,6 +687,35 @@ async def _expect_some_at_once(trial: Trial, file: Path) -> None:
         )
 
 
+async def _expect_none_behind_an_error(trial: Trial, file: Path) -> None:
+    """Let `show` fail while other answers are under way, and see whether they go on.
+
+    Raises:
+        NotYet: the answer has ended, and they do.
+    """
+    before = max((request.id for request in observe.journal().requests), default=0)
+    shown: set[str] = set()
+
+    async def hook(request: httpx2.Request) -> None:
+        request.headers["x-mock-pace"] = A_SECOND_LONG
+
+    def show(question: str, text: str) -> None:
+        shown.add(question)
+        if len(shown) == AT_ONCE:
+            raise LookupError("show failed, as the check had it fail")
+
+    async with hooked_client(hook) as client:
+        with suppress(NotYet):  # the error is let out, as it may be
+            await trial.run_awaited(client, list(QUESTIONS), file, show)
+        requests = (await asyncio.to_thread(observe.journal, before, NOTICES)).requests
+    on = sum(request.outcome == "running" for request in requests)
+    if on:
+        raise NotYet(
+            f"Nothing lost, doubled or overpaid. But when `show` had failed and the run was over, "
+            f"the server was still at {count(on, 'answer')}."
+        )
+
+
 async def _works_where_nothing_fails(trial: Trial, folder: Path) -> str:
     """Judge by results a batch at an endpoint that plays no faults."""
     asked = 0
@@ -643,7 +727,7 @@ async def _works_where_nothing_fails(trial: Trial, folder: Path) -> str:
     file = folder / "batch.jsonl"
     async with hooked_client(hook) as client:
         for _ in range(2):
-            await trial.run_awaited(client, list(QUESTIONS), file, lambda *_: None)
+            await trial.run_awaited(client, [*QUESTIONS, QUESTIONS[0]], file, lambda *_: None)
     lines = _lines(file)
     if lines.keys() != set(QUESTIONS):
         raise NotYet(f"{len(QUESTIONS)} questions; {count(len(lines), 'answer')} in the file.")

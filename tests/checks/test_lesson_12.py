@@ -136,7 +136,7 @@ def test_a_test_that_finds_each_break_is_accepted(test: object) -> None:
 
 # --- 12-2: a batch over twenty schedules -------------------------------------------------------
 
-MAY_BREAK = (APIError, EOFError, json.JSONDecodeError)
+MAY_BREAK = (APIError, EOFError, json.JSONDecodeError, UnicodeDecodeError)
 
 
 async def pieces(client: AsyncOpenAI, question: str) -> AsyncIterator[str]:
@@ -158,7 +158,18 @@ def may_pass(error: Exception) -> bool:
 
 
 def read(file: Path) -> dict[str, str]:
+    with file.open("a", encoding="utf-8") as lines:
+        lines.truncate(file.read_bytes().rfind(b"\n") + 1)
+    return reads_whole_lines_only(file)
+
+
+def reads_whole_lines_only(file: Path) -> dict[str, str]:
     return dict(map(json.loads, file.read_text("utf-8").splitlines())) if file.exists() else {}
+
+
+def passes_over_half_a_line(file: Path) -> dict[str, str]:
+    saved = file.read_text("utf-8") if file.exists() else ""
+    return dict(map(json.loads, saved.splitlines()[: saved.count("\n")]))
 
 
 def add(file: Path, question: str, answer: str) -> None:
@@ -189,6 +200,9 @@ def batch(
     shows: bool = True,
     obeys: bool = True,
     writes_at_once: bool = True,
+    takes_what_is_empty: bool = False,
+    asks_once: bool = True,
+    in_a_group: bool = True,
 ) -> Batch:
     """Return the lesson's solution, or what it is with one thing wrong."""
 
@@ -209,6 +223,9 @@ def batch(
                             text += piece
                             if shows:
                                 show(question, text)
+                    if not text and not takes_what_is_empty:
+                        failed[question] = "no text"
+                        return
                     if writes_at_once:
                         add(file, question, text)
                     over[question] = text
@@ -222,7 +239,15 @@ def batch(
                         raise
                 await asyncio.sleep(0.01)
 
-        await asyncio.gather(*(one(each) for each in questions if each not in reads(file)))
+        done = reads(file)
+        listed = dict.fromkeys(questions) if asks_once else questions
+        left = [question for question in listed if question not in done]
+        if in_a_group:
+            async with asyncio.TaskGroup() as group:
+                for question in left:
+                    group.create_task(one(question))
+        else:
+            await asyncio.gather(*map(one, left))
         if not writes_at_once:
             for question, text in over.items():
                 add(file, question, text)
@@ -273,9 +298,30 @@ slow = pytest.mark.slow
     ("answer", "because"),
     [
         pytest.param(the_first_draft, [LOST, DOUBLED, OVERPAID], id="the first draft"),
-        pytest.param(batch(tries=1), [LOST, "was given up after 1 request"], id="one try"),
-        pytest.param(batch(retries=2), [OVERPAID], id="tries that multiply"),
-        pytest.param(batch(begins_anew=False), [DOUBLED, "begins twice"], id="goes on"),
+        pytest.param(
+            batch(tries=1), [LOST, "was given up after 1 request"], id="one try", marks=slow
+        ),
+        pytest.param(batch(retries=2), [OVERPAID], id="tries that multiply", marks=slow),
+        pytest.param(batch(begins_anew=False), [DOUBLED, "begins twice"], id="goes on", marks=slow),
+        pytest.param(
+            batch(asks_once=False), ["15 of 20", DOUBLED, "has 2 lines", OVERPAID], id="asks twice"
+        ),
+        pytest.param(
+            batch(reads=reads_whole_lines_only),
+            ["15 of 20", LOST, "in the second run: JSONDecodeError", "a kill in the last line"],
+            id="stumbles over half a line",
+        ),
+        pytest.param(
+            batch(reads=passes_over_half_a_line),
+            ["15 of 20", LOST, "what was added is glued to it"],
+            id="glues to half a line",
+            marks=slow,
+        ),
+        pytest.param(
+            batch(takes_what_is_empty=True),
+            ["15 of 20", LOST, "is empty, and nobody was told why"],
+            id="takes an empty answer",
+        ),
         pytest.param(
             batch(reads=lambda _: {}),
             [DOUBLED, OVERPAID, "was asked again"],
@@ -325,6 +371,12 @@ slow = pytest.mark.slow
             id="all at once",
             marks=slow,
         ),
+        pytest.param(
+            batch(in_a_group=False),
+            ["when `show` had failed and the run was over, the server was still at"],
+            id="gathers",
+            marks=slow,
+        ),
         pytest.param(None, ["The answer should be a function"], id="no function", marks=slow),
     ],
 )
@@ -347,7 +399,7 @@ async def three_workers_at_a_queue(
     done = read(file)
     queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
     failed: dict[str, str] = {}
-    for question in questions:
+    for question in dict.fromkeys(questions):
         if question not in done:
             queue.put_nowait((question, 1))
 
@@ -359,13 +411,16 @@ async def three_workers_at_a_queue(
                 async for piece in pieces(client.with_options(max_retries=0), question):
                     texts.append(texts[-1] + piece)
                     show(question, texts[-1])
-            except Exception as error:
+            except MAY_BREAK as error:
                 if tries < TRIES and may_pass(error):
                     queue.put_nowait((question, tries + 1))
                 else:
                     failed[question] = repr(error)
             else:
-                add(file, question, texts[-1])
+                if texts[-1]:
+                    add(file, question, texts[-1])
+                else:
+                    failed[question] = "it said nothing"
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
@@ -395,6 +450,8 @@ async def a_task_for_each_in_a_group(
             under_way -= 1
             async with free:
                 free.notify_all()
+        if not text:
+            return LookupError("no text")
         add(file, question, text)
         return None
 
@@ -403,13 +460,13 @@ async def a_task_for_each_in_a_group(
             error = await try_once(question)
             if error is None:
                 return
-            if not may_pass(error):
+            if isinstance(error, LookupError) or not may_pass(error):
                 break
         failed[question] = str(error)
 
     answered = read(file)
     async with asyncio.TaskGroup() as group:
-        for question in questions:
+        for question in set(questions):
             if question not in answered:
                 group.create_task(three_times(question))
     return failed
