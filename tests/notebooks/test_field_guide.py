@@ -42,7 +42,7 @@ def by(*columns: str) -> Any:
 
 def test_the_guide_has_rows_of_every_kind() -> None:
     assert len(LINES) > 100
-    assert all([SCRIPTS, CELLS, ANSWERS, STATUS])
+    assert all([SCRIPTS, ENDS, CELLS, ANSWERS, STATUS])
 
 
 # --- lines against the mock server ------------------------------------------------------------
@@ -137,6 +137,42 @@ def test_a_script_says_its_text_after_so_many_requests(
 @pytest.mark.parametrize("row", SCRIPTS, ids=by(SCRIPT))
 def test_the_line_beside_a_scripts_works(row: Row, cells: Cells) -> None:
     assert ran_as_a_script(row.code(WORKS), cells) == ""
+
+
+ENDS = [Row(section, (), cells) for section, cells in rows.tables("standard error says")]
+SAYS_IT = "a script that says it"
+
+
+def logged_by(script: str, cells: Cells, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Run a script that raises nothing; return each message and error that the loop's log has."""
+    caplog.clear()
+    assert ran_as_a_script(script, cells) == ""
+    return [
+        (record.getMessage().split("\n")[0], lines.last_line(record.exc_info[1]))
+        for record in caplog.records
+        if record.name == "asyncio" and record.exc_info and record.exc_info[1]
+    ]
+
+
+@pytest.mark.parametrize("row", ENDS, ids=by(SAYS_IT))
+def test_a_script_that_ends_well_says_its_text_on_standard_error(
+    row: Row, cells: Cells, mock_openai: MockOpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    message, error = re.findall(r"`([^`]+)`", row.cells["standard error says"])
+    mock_openai.pace(gap=0.05)  # a stream that is there as a whole may be at its end unread
+    said = logged_by(row.code(SAYS_IT), cells, caplog)
+    assert said
+    for first, last in said:
+        assert rows.is_said(message, first), first
+        assert last == error
+    assert len(mock_openai.requests()) == int(row.cells["requests"])
+
+
+@pytest.mark.parametrize("row", ENDS, ids=by(SAYS_IT))
+def test_the_script_beside_it_says_nothing(
+    row: Row, cells: Cells, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert logged_by(row.code("a script that works"), cells, caplog) == []
 
 
 def ran_in_ipython(cell: str, cells: Cells) -> str:
