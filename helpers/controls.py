@@ -52,11 +52,12 @@ def server_limits(
 
 
 @contextmanager
-def next_request_meets(fault: str) -> Iterator[None]:
+def next_request_meets(fault: str, times: int = 1) -> Iterator[None]:
     """Let the next request of this process's clients meet a fault of the mock server's.
 
-    What no request has met when the block ends is forgotten. `fault` is written as in the header
-    `x-mock-fault`: "429; retry-after=0.5". On another endpoint it changes nothing.
+    `times`: so many requests, the next ones. What no request has met when the block ends is
+    forgotten. `fault` is written as in the header `x-mock-fault`: "429; retry-after=0.5". On
+    another endpoint it changes nothing.
 
     Raises:
         EndpointError: the server does not answer.
@@ -67,7 +68,7 @@ def next_request_meets(fault: str) -> Iterator[None]:
         yield
         return
     url, key = place.control("faults"), place.authorization
-    order = {"fault": fault, "times": 1, "client": CLIENT_TAG}
+    order = {"fault": fault, "times": times, "client": CLIENT_TAG}
     with a_mock_server_that_answers(place.how_to_revive):
         httpx2.post(url, json=order, headers=key).raise_for_status()
     try:

@@ -61,6 +61,7 @@ class Heartbeat:
         self._asked_where = where
         self._freezes: list[Freeze] = []
         self._lags: list[tuple[float, float]] = []
+        self._looks: list[float] = []
         self._handle: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due = 0.0
@@ -81,6 +82,17 @@ class Heartbeat:
         still = (min(end, late[1]) - max(start, late[0]) for late in self._lags)
         return max(0.0, max(still, default=0.0))
 
+    def looks_while_still(self, start: float, end: float) -> int:
+        """Return how often a second thread saw the loop stand still, in the longest such stretch.
+
+        Each look was a turn that this process had and the loop did not take. Hardly any, over a
+        long stretch: the whole process had no turn, on a busy machine, and no call held the loop.
+        Without `where=True` nobody looks.
+        """
+        still = [(max(start, late[0]), min(end, late[1])) for late in self._lags]
+        longest = max(still, key=lambda stretch: stretch[1] - stretch[0], default=(end, start))
+        return sum(longest[0] <= look <= longest[1] for look in self._looks)
+
     def start(self) -> None:
         """Begin to listen to the running event loop.
 
@@ -98,6 +110,7 @@ class Heartbeat:
             ) from None
         self._freezes.clear()
         self._lags.clear()
+        self._looks.clear()
         self.ended = None
         self.started = time.monotonic()
         self._due = self.started + self.interval
@@ -136,6 +149,8 @@ class Heartbeat:
         # The loop was last known free one interval before the beat was due.
         start = self._due - self.interval
         self._lags.append((start, now))
+        if self._lookout is not None:
+            self._looks += self._lookout.looks()
         if late >= self.threshold:
             where = self._lookout.seen() if self._lookout is not None else None
             self._freezes.append(Freeze(start, now, where))
@@ -174,7 +189,7 @@ class _Lookout:
         self._period = max(threshold / 3, interval)
         self._patience = min(threshold / 3, interval)
         self._due = float("inf")
-        self._seen: list[str] = []
+        self._seen: list[tuple[float, str]] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
 
@@ -193,16 +208,21 @@ class _Lookout:
 
     def seen(self) -> str | None:
         """Return the place seen most often since the beat was due."""
-        seen = self._seen
-        return Counter(seen).most_common(1)[0][0] if seen else None
+        seen = Counter(place for _, place in self._seen)
+        return seen.most_common(1)[0][0] if seen else None
+
+    def looks(self) -> list[float]:
+        """Return when it looked since the beat was due."""
+        return [moment for moment, _ in self._seen]
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._period):
             seen = self._seen
-            if time.monotonic() - self._due > self._patience and len(seen) < SAMPLES:
+            now = time.monotonic()
+            if now - self._due > self._patience and len(seen) < SAMPLES:
                 frame = sys._current_frames().get(self._watched)
                 if frame is not None:
-                    seen.append(_place(frame))
+                    seen.append((now, _place(frame)))
 
 
 def _place(frame: FrameType) -> str:

@@ -79,6 +79,14 @@ def test_the_next_request_meets_a_fault_and_the_one_after_does_not() -> None:
         assert ask() == "length"
 
 
+def test_so_many_requests_as_are_said_meet_it() -> None:
+    with next_request_meets("503", times=2):
+        for _ in range(2):
+            with pytest.raises(InternalServerError):
+                ask()
+        assert ask() == "length"
+
+
 def test_a_fault_that_no_request_met_is_forgotten() -> None:
     with next_request_meets("503"):
         pass

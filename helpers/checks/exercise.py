@@ -107,6 +107,7 @@ class Trial:
 
     answer: Any
     _before: int = field(init=False)
+    _last: float = field(init=False, default=float("inf"))
     _results: list[Any] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -120,7 +121,21 @@ class Trial:
     @property
     def requests(self) -> tuple[observe.Request, ...]:
         """The requests since the trial began, each waited for until it ended."""
-        return observe.journal(after=self._before, settle=observe.SETTLE).requests
+        requests = observe.journal(after=self._before, settle=observe.SETTLE).requests
+        return tuple(request for request in requests if request.id <= self._last)
+
+    @contextmanager
+    def aside(self) -> Iterator["Trial"]:
+        """Give a trial of the same answer, whose requests are not counted among this one's.
+
+        Nor are any that come later: this trial has had its requests then.
+        """
+        again = Trial(self.answer)
+        self._last = min(self._last, again._before)
+        try:
+            yield again
+        finally:
+            again.close()
 
     async def run(self, *arguments: object) -> Any:
         """Call the answer and return what comes of it.

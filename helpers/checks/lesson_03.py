@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from openai.resources.chat.completions import AsyncCompletions, Completions
 
-from helpers.checks.at_once import expect_no_printed_form, held_the_loop
+from helpers.checks.at_once import expect_no_printed_form, held_by
 from helpers.checks.exercise import NotYet, Trial, count, describe, describe_call, register
 from helpers.checks.likely import explaining
 from helpers.heartbeat import Heartbeat
@@ -46,7 +46,7 @@ async def capital_of(trial: Trial) -> str:
     told = f"{len(result)} characters of text came back"
     if not trial.sees_requests:
         return f"{told}."
-    if held_the_loop(beat, trial.requests[0]):
+    if await held_by(trial, beat, lambda again: again.run_awaited(COUNTRY)):
         raise NotYet(
             "The event loop stood still during the request: that is the blocking client, inside an "
             "`async def`."

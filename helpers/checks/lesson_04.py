@@ -3,9 +3,9 @@
 import hashlib
 import time
 
-from helpers.checks.at_once import expect_texts, mock_answers, texts_at_once
+from helpers.checks.at_once import LOOKS, expect_texts, mock_answers, texts_at_once
 from helpers.checks.exercise import NotYet, Trial, count, register
-from helpers.heartbeat import Heartbeat
+from helpers.heartbeat import INTERVAL, Heartbeat
 from helpers.observe import Request, peak_in_flight
 
 PLACES = ("France", "Spain", "Italy")
@@ -40,7 +40,7 @@ async def report(trial: Trial) -> str:
 async def signed(trial: Trial) -> str:
     """`signed(questions)` overlaps the calls and computes the fingerprints off the loop."""
     spent = time.thread_time()
-    with Heartbeat() as heartbeat:
+    with Heartbeat(threshold=3 * INTERVAL, where=True) as heartbeat:  # it looks at every beat
         returned = await trial.run_awaited(QUESTIONS)
     spent = time.thread_time() - spent
     signatures = expect_texts(trial, QUESTIONS, returned)
@@ -63,17 +63,22 @@ async def signed(trial: Trial) -> str:
             f"At most {count(peak, 'request')} in flight at once: the calls stand in a row."
         )
     # Either the loop's own thread did the work, or it stood still, at one stretch, for those that
-    # did. Many short waits prove nothing: on a busy machine any loop has them.
-    if spent > computing / 2 or _longest_wait(heartbeat, requests) > ONE_STRETCH * computing:
+    # did. Many short waits prove nothing: on a busy machine any loop has them. Nor does a long one
+    # in which no other thread had its turns either.
+    if spent > computing / 2 or _waited(heartbeat, requests, ONE_STRETCH * computing):
         raise NotYet("The calls overlap, but the loop stood still while fingerprints were made.")
     return f"{peak} requests in flight at once, {len(wanted)} fingerprints, and a loop left free."
 
 
-def _longest_wait(heartbeat: Heartbeat, requests: tuple[Request, ...]) -> float:
-    """The longest stretch, in seconds, that the loop stood still while there was a text to sign."""
+def _waited(heartbeat: Heartbeat, requests: tuple[Request, ...], seconds: float) -> bool:
+    """Whether the loop was held for so long at one stretch, while there was a text to sign."""
     first = min(request.ended for request in requests if request.ended is not None)
     assert heartbeat.ended is not None
-    return heartbeat.seconds_still(first, heartbeat.ended)
+    stretch = first, heartbeat.ended
+    return (
+        heartbeat.seconds_still(*stretch) > seconds
+        and heartbeat.looks_while_still(*stretch) >= LOOKS
+    )
 
 
 def fingerprint(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from helpers import observe
-from helpers.checks.at_once import held_the_loop, whole_answer
+from helpers.checks.at_once import held_by, whole_answer
 from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
 from helpers.endpoint import CLIENT_TAG, endpoint
 from helpers.heartbeat import Heartbeat
@@ -48,10 +48,15 @@ class _Reply:
 )
 async def nobody_waits_for_another(trial: Trial) -> str:
     told: list[str] = []
-    with Heartbeat() as heartbeat:
+
+    async def visit(trial: Trial) -> list[_Reply]:
         async with serving(_application(trial), told.append) as visitor:
             visits = [_get(visitor, "/tale", question=question) for question in QUESTIONS]
-            replies = await _in_time("/tale", asyncio.gather(*visits))
+            replies: list[_Reply] = await _in_time("/tale", asyncio.gather(*visits))
+        return replies
+
+    with Heartbeat() as heartbeat:
+        replies = await visit(trial)
     for reply in replies:
         _expect_a_tale(reply, told)
     if not trial.sees_requests:
@@ -63,8 +68,7 @@ async def nobody_waits_for_another(trial: Trial) -> str:
             f"for its title; there were {len(requests)}."
         )
     await _expect_the_tales_asked_for(replies)
-    frozen = sum(held_the_loop(heartbeat, request) for request in requests)
-    if frozen:
+    if frozen := await held_by(trial, heartbeat, visit):
         raise NotYet(
             f"The event loop stood still during {frozen} of {len(requests)} requests: nobody else "
             f"was answered meanwhile."

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -12,6 +13,8 @@ from openai import APIConnectionError
 from helpers import async_client, blocking_client, check, hint, model
 from helpers.checks import Verdict
 from helpers.checks.exercise import Trial
+from tests.pace import embedded_server_at
+from tests.starving import starved
 from tools import notebooks
 
 LESSON = notebooks.FOLDER / "03_the_forgotten_await.ipynb"
@@ -256,6 +259,48 @@ async def asks_for_a_few_tokens(country: str) -> str:
 def test_a_right_repair_by_another_road_is_taken(answer: Answer) -> None:
     verdict = judged("03-1", answer)
     assert verdict.passed, verdict
+
+
+# --- 03-1 on a machine that is too busy ---------------------------------------------------------
+
+without_usleep = pytest.mark.skipif(sys.platform == "win32", reason="no usleep")
+
+PACE = 0.25
+"""The server's, at which the request takes 0.4 s: longer than it takes to leave a process without a
+turn once the server has it."""
+
+ALL_OF_IT = (0.5, 1.0, 3.0)
+"""Seconds without a turn that cover the request, and those of the two askings after it."""
+
+
+@without_usleep
+def test_a_right_repair_is_taken_though_its_process_had_no_turn_during_the_request() -> None:
+    with embedded_server_at(PACE):
+        verdict = judged("03-1", starved(hands_the_coroutine_on, *ALL_OF_IT[:1]))
+    assert verdict.passed, verdict
+    assert verdict.saw[0].startswith("1 request reached the server; "), "a second asking is aside"
+
+
+@without_usleep
+@pytest.mark.slow
+@pytest.mark.parametrize("starved_askings", [1, 2])
+def test_a_blocking_call_is_told_as_soon_as_its_process_has_turns(starved_askings: int) -> None:
+    with embedded_server_at(PACE):
+        verdict = judged("03-1", starved(blocks, *ALL_OF_IT[:starved_askings]))
+    assert "that is the blocking client" in verdict.saw[0]
+    assert verdict.saw[1] == "1 request reached the server."
+
+
+@without_usleep
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", [hands_the_coroutine_on, blocks])
+def test_where_the_process_never_has_a_turn_it_is_said_that_nothing_can_be_told(
+    answer: Answer,
+) -> None:
+    with embedded_server_at(PACE):
+        verdict = judged("03-1", starved(answer, *ALL_OF_IT))
+    assert not verdict.passed
+    assert "so busy that it cannot be told" in verdict.saw[0]
 
 
 # --- 03-2: a superfluous await, and the retries that hide it -----------------------------------

@@ -1,6 +1,7 @@
 """Lesson 04's checks tell calls that overlap from a row, and a free loop from a frozen one."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from openai import AsyncOpenAI
 from helpers import async_client, blocking_client, check, model
 from helpers.checks import Verdict, lesson_04
 from helpers.checks.lesson_04 import fingerprint
+from tests.starving import no_thread_has_a_turn
 from tools import notebooks
 
 LESSON = notebooks.FOLDER / "04_side_by_side.ipynb"
@@ -315,6 +317,21 @@ def test_a_tuple_of_fingerprints_passes() -> None:
 
         async def signed(questions: list[str]) -> tuple[str, ...]:
             return tuple(await asyncio.gather(*map(one, questions)))
+
+        return signed
+
+    said = verdict("04-2", answer)
+    assert said.passed, said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no usleep")
+def test_fingerprints_in_threads_pass_though_the_process_has_no_turn_meanwhile() -> None:
+    def answer(ask_async: AskAsync) -> Answer:
+        async def signed(questions: list[str]) -> Any:
+            texts = await asyncio.gather(*map(ask_async, questions))
+            signing = [asyncio.to_thread(fingerprint, text) for text in texts]
+            starving = asyncio.to_thread(no_thread_has_a_turn, 0.5)
+            return (await asyncio.gather(*signing, starving))[:3]
 
         return signed
 

@@ -1,6 +1,7 @@
 """Lesson 10's checks turn down what is wrong for the right reason, and take what is right."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from openai import APIError, AsyncOpenAI
 
 from helpers import async_client, blocking_client, model
 from tests.checks.judging import turned_down, verdict
+from tests.pace import embedded_server_at
+from tests.starving import starved
 
 
 def client() -> AsyncOpenAI:
@@ -147,6 +150,18 @@ def all_of_it_in_a_thread(question: str) -> dict[str, str]:
 )
 def test_tales_are_accepted(endpoint: Callable[..., object]) -> None:
     seen = verdict("10-1", application("/tale", endpoint))
+    assert seen.passed, seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no usleep")
+def test_tales_are_accepted_though_the_process_had_no_turn_during_a_request() -> None:
+    starves = starved(awaits_everything, 0.5)
+
+    async def tale(question: str) -> dict[str, str]:
+        return await starves(question)
+
+    with embedded_server_at(0.25):  # a tale takes 0.3 s
+        seen = verdict("10-1", application("/tale", tale))
     assert seen.passed, seen
 
 

@@ -1,6 +1,7 @@
 """The heartbeat: it tells a loop that was held from one that kept running."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from helpers.heartbeat import INTERVAL, Heartbeat
+from tests.starving import no_thread_has_a_turn
 
 
 def hold(seconds: float) -> None:
@@ -71,6 +73,20 @@ def test_asked_where_it_names_your_line_and_not_a_library_s() -> None:
     assert where is not None
     assert where.endswith(" of mine(): threading.Event().wait(0.4)")
     assert repr(beat) == f"The event loop froze, longest at {where}"
+
+
+def test_a_loop_that_a_call_holds_is_seen_to_stand_still() -> None:
+    beat = asyncio.run(listened(lambda: hold(0.4), where=True))
+    (freeze,) = beat.freezes
+    assert beat.looks_while_still(freeze.start, freeze.end) >= 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no usleep")
+def test_a_loop_that_had_no_turn_as_the_whole_process_had_none_is_not_seen_to_stand_still() -> None:
+    beat = asyncio.run(listened(lambda: no_thread_has_a_turn(0.4), where=True))
+    (freeze,) = beat.freezes
+    assert freeze.seconds >= 0.4
+    assert beat.looks_while_still(freeze.start, freeze.end) <= 2
 
 
 def test_not_asked_where_it_starts_no_thread() -> None:
