@@ -360,6 +360,11 @@ def _tasks_started() -> Iterator[Tasks]:
         _on_trial.reset(token)
 
 
+def tasks_under_way() -> Tasks:
+    """Return the tasks of the trial that goes on here, the answer's and the judge's, not done."""
+    return {task for task in _on_trial.get() or () if not task.done()}
+
+
 def _plain_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
     return asyncio.Task(work, loop=loop, **options)
 

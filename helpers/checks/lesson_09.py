@@ -9,7 +9,15 @@ import httpx2
 from openai import APIError, AsyncOpenAI
 
 from helpers import observe
-from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.checks.exercise import (
+    NotYet,
+    Trial,
+    count,
+    describe,
+    register,
+    shorten,
+    tasks_under_way,
+)
 from helpers.checks.hooked import hooked_client
 
 AT_ONCE = 1.0
@@ -74,8 +82,9 @@ class _Reader:
         "asyncio.FIRST_COMPLETED` returns when the first of them is done; cancel what is left.",
         "Give `read` a function that keeps the text and draws it. Then `reading, stopping = "
         "asyncio.create_task(read(client, question, keep)), asyncio.create_task(stop.wait())`, "
-        "`await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)`, cancel "
-        "both and `await asyncio.wait` for them; an error of `reading` is let out.",
+        "`await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)` in a "
+        "`try`; then, if `reading` is done, `reading.result()` lets its error out. In `finally` "
+        "cancel both, and `await asyncio.wait` for them: so they end however the function does.",
     ),
 )
 async def stops(trial: Trial) -> str:
@@ -92,6 +101,7 @@ async def stops(trial: Trial) -> str:
             )
     if trial.sees_requests:  # another server does not fail when it is asked to
         await _lets_errors_out(trial)
+    await _ends_when_cancelled(trial)
     return (
         "One answer drawn to its end; two stopped, in the middle and in a silence. "
         "The server stopped as well, both times, and what had been drawn came back."
@@ -103,7 +113,8 @@ async def _play(trial: Trial, part: _Round) -> observe.Request | None:
     before = max((request.id for request in observe.journal().requests), default=0)
     reader = _Reader(part.pause)
     async with _client(part) as client:
-        found = await _until_stopped(trial, client, reader)
+        async with _nothing_left("It returned"):
+            found = await _until_stopped(trial, client, reader)
         # Before the client's end, which would close what was left open.
         requests = (await asyncio.to_thread(observe.journal, before, NOTICES)).requests
     if not isinstance(found, str):
@@ -142,10 +153,48 @@ async def _until_stopped(trial: Trial, client: AsyncOpenAI, reader: _Reader) -> 
         pressed.cancel()
 
 
+async def _ends_when_cancelled(trial: Trial) -> None:
+    """Cancel the answer, as whoever called it may: that is no Stop of a reader's."""
+    reader = _Reader(0.0)
+    async with _client(STOPPED) as client, _nothing_left("It was cancelled by its caller"):
+        never = asyncio.Event()
+        running = asyncio.create_task(trial.run_awaited(client, QUESTION, reader.draw, never))
+        pressed = asyncio.create_task(reader.stop.wait())
+        try:
+            await asyncio.wait({running, pressed}, return_when=asyncio.FIRST_COMPLETED)
+            running.cancel()
+            await asyncio.wait({running}, timeout=AT_ONCE)
+            if not running.done():
+                raise NotYet("Its caller cancelled it in the middle, and it goes on.")
+            if not running.cancelled():
+                raise NotYet(
+                    f"Its caller cancelled it in the middle, and it returned "
+                    f"{describe(running.result())}: the caller goes on, as if nothing had happened."
+                )
+        finally:
+            running.cancel()
+            pressed.cancel()
+
+
+@asynccontextmanager
+async def _nothing_left(what: str) -> AsyncIterator[None]:
+    """Make sure that the answer's tasks end with it."""
+    before = tasks_under_way()
+    yield
+    left = tasks_under_way() - before
+    if left:  # those that have been cancelled need a turn
+        _, left = await asyncio.wait(left, timeout=NOTICES)
+    if left:
+        raise NotYet(
+            f"{what}, and left {count(len(left), 'task')} behind: what reads is paid for, and what "
+            f"waits for Stop waits for ever."
+        )
+
+
 async def _lets_errors_out(trial: Trial) -> None:
     """See to it that an answer that fails is no answer."""
     reader = _Reader(None)
-    async with _client(BROKEN) as client:
+    async with _client(BROKEN) as client, _nothing_left("The server failed with a 500; it raised"):
         try:
             found = await trial.answer(client, QUESTION, reader.draw, reader.stop)
         except APIError:

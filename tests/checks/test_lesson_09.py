@@ -1,12 +1,14 @@
 """Lesson 09's checks turn down what is wrong for the right reason, and take what is right."""
 
 import asyncio
+import html
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from openai import APIError, AsyncOpenAI
+from openai import APIConnectionError, APIError, AsyncOpenAI, RateLimitError
 
 from helpers import async_client, model
 from tests.checks.judging import turned_down, verdict
@@ -123,7 +125,7 @@ async def in_one_group(client: AsyncOpenAI, question: str, draw: Draw, stop: asy
     return "".join(keep)
 
 
-async def piece_by_piece(
+async def leaves_its_watcher(
     client: AsyncOpenAI, question: str, draw: Draw, stop: asyncio.Event
 ) -> str:
     text = ""
@@ -141,6 +143,77 @@ async def piece_by_piece(
             if chunk.choices and (piece := chunk.choices[0].delta.content):
                 draw(text := text + piece)
     stopping.cancel()
+    return text
+
+
+async def leaves_its_reader_when_cancelled(
+    client: AsyncOpenAI, question: str, draw: Draw, stop: asyncio.Event
+) -> str:
+    reading = asyncio.create_task(read(client, question, draw, keep := []))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (reading, stopping):
+        task.cancel()
+    await asyncio.wait({reading, stopping})
+    if not reading.cancelled():
+        reading.result()
+    return "".join(keep)
+
+
+async def leaves_its_watcher_when_cancelled(
+    client: AsyncOpenAI, question: str, draw: Draw, stop: asyncio.Event
+) -> str:
+    keep: list[str] = []
+    reading = asyncio.create_task(read(client, question, draw, keep))
+    stopping = asyncio.create_task(stop.wait())
+    stopping.add_done_callback(lambda _: reading.cancel())
+    try:
+        await reading
+    except APIError:
+        stopping.cancel()
+        raise
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    stopping.cancel()
+    return "".join(keep)
+
+
+async def swallows_its_cancellation(
+    client: AsyncOpenAI, question: str, draw: Draw, stop: asyncio.Event
+) -> str:
+    keep: list[str] = []
+    reading = asyncio.create_task(read(client, question, draw, keep))
+    stopping = asyncio.create_task(stop.wait())
+    stopping.add_done_callback(lambda _: reading.cancel())
+    try:
+        await reading
+    except asyncio.CancelledError:
+        pass
+    finally:
+        stopping.cancel()
+    return "".join(keep)
+
+
+async def piece_by_piece(
+    client: AsyncOpenAI, question: str, draw: Draw, stop: asyncio.Event
+) -> str:
+    text = ""
+    stopping = asyncio.ensure_future(stop.wait())
+    coming: asyncio.Future[Any] | None = None
+    try:
+        async with await client.chat.completions.create(**asked(question), stream=True) as stream:
+            pieces = aiter(stream)
+            while not stopping.done():
+                coming = asyncio.ensure_future(anext(pieces, None))
+                await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done() or (chunk := coming.result()) is None:
+                    break
+                if chunk.choices and (piece := chunk.choices[0].delta.content):
+                    draw(text := text + piece)
+    finally:
+        for task in filter(None, (stopping, coming)):
+            task.cancel()
     return text
 
 
@@ -182,6 +255,10 @@ def test_the_colleagues_stop_is_turned_down_as_the_server_writes_on() -> None:
         (loses_what_came, "and what came back is ''"),
         (swallows_errors, "failed with a 500, and show_until returned the text ''"),
         (says_it_in_words, "returned the text 'Something went wrong.'"),
+        (swallows_its_cancellation, "cancelled it in the middle, and it returned the text"),
+        (leaves_its_watcher, "failed with a 500; it raised, and left 1 task behind"),
+        (leaves_its_watcher_when_cancelled, "cancelled by its caller, and left 1 task behind"),
+        (leaves_its_reader_when_cancelled, "cancelled by its caller, and left 2 tasks behind"),
         (draws_once, "an answer should be seen to grow"),
         (lambda *_: "Why?", "is a plain function"),
     ],
@@ -199,6 +276,79 @@ def test_the_solution_of_the_first_exercise_passes() -> None:
 def test_a_stop_by_another_road_passes(answer: ShowUntil) -> None:
     said = verdict("09-1", answer)
     assert said.passed, said
+
+
+# --- the chat ----------------------------------------------------------------------------------
+
+
+def chat_and_verbs(client: AsyncOpenAI) -> tuple[Any, dict[str, Any]]:
+    """Return a chat as the lesson makes it, without a window, and what its cells define."""
+    sources = {cell.id: cell.source for cell in notebooks.read(LESSON).cells}
+    names: dict[str, Any] = {"asyncio": asyncio, "html": html, "model": model}
+    names |= {"Any": Any, "AsyncOpenAI": AsyncOpenAI, "Callable": Callable}
+    names |= {"dataclass": dataclass, "field": field}
+    names |= {error.__name__: error for error in (APIConnectionError, APIError, RateLimitError)}
+    for cell_id in ("chat", "words", "answer", "chat-verbs"):
+        exec(sources[cell_id], names)
+    return names["Chat"](client, lambda _: None), names
+
+
+async def answered(client: AsyncOpenAI) -> tuple[Any, dict[str, Any]]:
+    chat, names = chat_and_verbs(client)
+    names["ask"](chat, "Why is the sky blue?")
+    await asyncio.wait([chat.task])
+    assert [one["role"] for one in chat.messages] == ["user", "assistant"]
+    return chat, names
+
+
+def test_an_answer_stays_when_the_call_for_another_one_fails() -> None:
+    async def main() -> None:
+        async with async_client() as client:
+            chat, names = await answered(client)
+            before = list(chat.messages)
+            failing = {"x-mock-fault": "503"}
+            chat.client = client.with_options(max_retries=0, default_headers=failing)
+            names["again"](chat)
+            await asyncio.wait([chat.task])
+            assert chat.messages == before
+            assert chat.note.startswith("The model failed.")
+            names["ask"](chat, "And at night?")
+            await asyncio.wait([chat.task])
+            assert [one["role"] for one in chat.messages] == ["user", "assistant", "user"]
+
+    asyncio.run(main())
+
+
+def test_another_answer_takes_the_place_of_the_first_on_the_page_and_for_the_model() -> None:
+    async def main() -> None:
+        async with async_client() as client:
+            chat, names = await answered(client)
+            (_, old) = chat.messages
+            pages: list[str] = []
+            chat.draw = lambda chat: pages.append(names["page"](chat))
+            names["again"](chat)
+            await asyncio.wait([chat.task])
+            assert len(chat.messages) == 2
+            assert chat.messages[1] is not old
+            assert all(page.count("<b>assistant</b>") == 1 for page in pages)
+
+    asyncio.run(main())
+
+
+def test_a_stop_before_the_first_step_leaves_the_answer_and_says_stopped() -> None:
+    async def main() -> None:
+        async with async_client() as client:
+            chat, names = await answered(client)
+            before = list(chat.messages)
+            notes: list[str] = []
+            chat.draw = lambda chat: notes.append(chat.note)
+            names["again"](chat)
+            chat.task.cancel()
+            await asyncio.wait([chat.task])
+            assert chat.messages == before
+            assert notes == ["", "Stopped."]
+
+    asyncio.run(main())
 
 
 # --- 09-2: suggestions while somebody types -----------------------------------------------------
