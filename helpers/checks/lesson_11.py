@@ -34,6 +34,9 @@ ALONE = 0.1
 """Seconds for which a tool waits for those of its turn to be under way too. They are started in one
 step of the event loop, or one after another."""
 
+CUT = 3
+"""Tokens in which a model says nothing whole about the weather."""
+
 Call = tuple[str, str]
 """A tool's name, and its arguments as JSON."""
 
@@ -45,19 +48,22 @@ class _Turn:
     calls: dict[str, Call]
     """By their ids."""
     text: str
+    cut: bool = False
 
 
 class _Relay(httpx2.AsyncBaseTransport):
     """Passes chat requests on to the endpoint, as a model that insists and streams calls in turns.
 
     For `insists` turns the endpoint is not told what the tools have said, so that it calls them
-    again. Of several calls in one stream, it hands on a piece of each in turns.
+    again. Of several calls in one stream, it hands on a piece of each in turns. With `cuts`, what
+    it says after that is allowed a few tokens only.
     """
 
-    def __init__(self, insists: int) -> None:
+    def __init__(self, insists: int, cuts: bool = False) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.turns: list[_Turn] = []
         self._insists = insists
+        self._cuts = cuts
         self._endpoint = httpx2.AsyncHTTPTransport(verify=_wants_certificates())
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -65,6 +71,8 @@ class _Relay(httpx2.AsyncBaseTransport):
         self.bodies.append(body)
         if len(self.bodies) <= self._insists:
             body = {**body, "messages": _up_to_the_question(body["messages"])}
+        elif self._cuts:
+            body = {**body, "max_tokens": CUT}
         headers = {k: v for k, v in request.headers.items() if k != "content-length"}
         answer = await self._endpoint.handle_async_request(
             httpx2.Request(
@@ -124,12 +132,13 @@ def said(name: str, arguments: str) -> str:
 @register(
     "11-1",
     hints=(
-        "Three things: whose piece is it, who waits for whom, and who says when it is enough? Look "
-        "at what run was given, and at the figure.",
+        "Four things: whose piece is it, who waits for whom, who says when it is enough, and was "
+        "the answer whole? Look at what run was given, and at the figure.",
         "A piece belongs to the call with its `index`, whichever call began last. The lesson's "
         "`collected` keeps them apart. The outputs of a turn can be waited for together, and a "
         "`for` over a range ends where a `while True` does not.",
-        "`for _ in range(8):` with `text, calls = await collected(stream)`; then `outputs = await "
+        "`for _ in range(8):` with `text, calls, ended = await collected(stream)`, whose `ended` "
+        'is "stop" or "tool_calls" where all is well; then `outputs = await '
         "asyncio.gather(*(run(call.function.name, call.function.arguments) for call in calls))`, a "
         'message of the role "tool" for each pair in `zip(calls, outputs)`, and behind the loop '
         '`raise RuntimeError("…")`.',
@@ -160,6 +169,8 @@ async def loses_no_call_and_ends(trial: Trial) -> str:
         _expect_outputs_with_their_calls(tools.relay)
         if text != turns[-1].text:
             raise NotYet(f"{call} returned {describe(text)}; the model's text was another.")
+    async with _agent_on_trial(1, cuts=True) as (client, cut):
+        await _expect_no_half_answer(trial, client, cut)
     async with _agent_on_trial(GIVES_IN) as (client, endless):
         await _expect_an_end(trial, client, endless)
     return (
@@ -169,9 +180,11 @@ async def loses_no_call_and_ends(trial: Trial) -> str:
 
 
 @asynccontextmanager
-async def _agent_on_trial(insists: int) -> AsyncIterator[tuple[AsyncOpenAI, _Tools]]:
+async def _agent_on_trial(
+    insists: int, cuts: bool = False
+) -> AsyncIterator[tuple[AsyncOpenAI, _Tools]]:
     """Make a client whose model insists for so many turns, and the tools for it."""
-    relay = _Relay(insists)
+    relay = _Relay(insists, cuts)
     async with async_client(
         http_client=httpx2.AsyncClient(transport=relay),
         default_headers={"x-mock-pace": "0"},  # what is judged is an order
@@ -223,14 +236,7 @@ def _expect_outputs_with_their_calls(relay: _Relay) -> None:
 
 
 async def _expect_an_end(trial: Trial, client: AsyncOpenAI, tools: _Tools) -> None:
-    given_up = False
-    text = None
-    try:
-        text = await trial.run_awaited(client.chat.completions.create, QUESTION, tools.run)
-    except NotYet as verdict:
-        if verdict.__context__ is None:  # no error of the agent's own
-            raise
-        given_up = True
+    given_up, text = await _given_up(trial, client, tools)
     turns = len(tools.relay.turns)
     if turns > MOST_TURNS:
         raise NotYet(
@@ -242,6 +248,25 @@ async def _expect_an_end(trial: Trial, client: AsyncOpenAI, tools: _Tools) -> No
             f"Then the model called tools in every turn. After {turns} turns the agent returned "
             f"{describe(text)}, as if that were the answer; raise an error that says what happened."
         )
+
+
+async def _expect_no_half_answer(trial: Trial, client: AsyncOpenAI, tools: _Tools) -> None:
+    given_up, text = await _given_up(trial, client, tools)
+    if not given_up and tools.relay.turns[-1].cut:  # some answer in so few words
+        raise NotYet(
+            f"Then the model's answer was cut after {CUT} tokens, and the agent returned "
+            f"{describe(text)}, as if that were the answer; raise an error that says what happened."
+        )
+
+
+async def _given_up(trial: Trial, client: AsyncOpenAI, tools: _Tools) -> tuple[bool, object]:
+    """Return whether the agent raised an error of its own, and what it returned otherwise."""
+    try:
+        return False, await trial.run_awaited(client.chat.completions.create, QUESTION, tools.run)
+    except NotYet as verdict:
+        if verdict.__context__ is None:  # no error of the agent's own
+            raise
+        return True, None
 
 
 def _wants_certificates() -> bool:
@@ -260,13 +285,16 @@ def _turn(content: str) -> _Turn:
         call["id"]: (call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or []
     }
-    return _Turn(calls, message.get("content") or "")
+    cut = json.loads(content)["choices"][0].get("finish_reason") == "length"
+    return _Turn(calls, message.get("content") or "", cut)
 
 
 def _streamed_turn(content: str) -> _Turn:
     text = ""
+    cut = False
     parts: dict[int, list[str]] = {}
     for event in _events(content):
+        cut = cut or _choice(event).get("finish_reason") == "length"
         delta = _delta(event)
         text += delta.get("content") or ""
         for piece in delta.get("tool_calls") or []:
@@ -275,7 +303,7 @@ def _streamed_turn(content: str) -> _Turn:
             said_here = piece.get("id"), function.get("name"), function.get("arguments")
             for at, part in enumerate(said_here):
                 call[at] += part or ""
-    return _Turn({id_: (name, arguments) for id_, name, arguments in parts.values()}, text)
+    return _Turn({id_: (name, arguments) for id_, name, arguments in parts.values()}, text, cut)
 
 
 def _in_turns(content: str) -> str:
@@ -305,9 +333,14 @@ def _owner(event: str) -> int | None:
 
 
 def _delta(event: str) -> dict[str, Any]:
+    return _choice(event).get("delta") or {}
+
+
+def _choice(event: str) -> dict[str, Any]:
     with suppress(ValueError):  # [DONE], and comments
         choices = json.loads(event.removeprefix("data: ")).get("choices") or [{}]
-        return choices[0].get("delta") or {}
+        choice: dict[str, Any] = choices[0]
+        return choice
     return {}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from openai import (
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
-from helpers import model
+from helpers import async_client, model
 from tests.checks.judging import turned_down, verdict
 from tools import notebooks
 
@@ -42,18 +43,33 @@ TOOL = {
 
 
 async def turn(create: Create, messages: list[Any]) -> tuple[str, list[Any]]:
-    """One turn of the model: its text and its calls, by their index."""
-    text = ""
+    """One turn of the model, which has to be whole: its text and its calls, by their index."""
+    text, calls, ended = await turn_however_it_ended(create, messages)
+    if ended not in ("stop", "tool_calls"):
+        raise RuntimeError("Cut.")
+    return text, calls
+
+
+async def turn_cut_or_not(create: Create, messages: list[Any]) -> tuple[str, list[Any]]:
+    text, calls, _ = await turn_however_it_ended(create, messages)
+    return text, calls
+
+
+async def turn_however_it_ended(
+    create: Create, messages: list[Any]
+) -> tuple[str, list[Any], str | None]:
+    text, ended = "", None
     calls: dict[int, Any] = {}
     stream = await create(model=model(), messages=messages, tools=[TOOL], stream=True)
     async for chunk in stream:
         delta = chunk.choices[0].delta
+        ended = chunk.choices[0].finish_reason or ended
         text += delta.content or ""
         for piece in delta.tool_calls or []:
             call = calls.setdefault(piece.index, piece)
             if call is not piece:
                 call.function.arguments += piece.function.arguments or ""
-    return text, list(calls.values())
+    return text, list(calls.values()), ended
 
 
 async def turn_of_the_last(create: Create, messages: list[Any]) -> tuple[str, list[Any]]:
@@ -75,6 +91,8 @@ async def turn_of_the_last(create: Create, messages: list[Any]) -> tuple[str, li
 async def turn_in_one_piece(create: Create, messages: list[Any]) -> tuple[str, list[Any]]:
     reply = await create(model=model(), messages=messages, tools=[TOOL])
     message = reply.choices[0].message
+    if reply.choices[0].finish_reason == "length":
+        raise ValueError("Cut.")
     return message.content or "", message.tool_calls or []
 
 
@@ -161,6 +179,7 @@ def plain(create: Create, question: str, run: Run) -> str:
         (an_agent(8, done=in_turns), "waited for another of the same turn to end"),
         (an_agent(1000), "the agent would have gone on for ever"),
         (an_agent(8, at_the_end=""), "the agent returned the text '', as if that were the answer"),
+        (an_agent(8, turn_cut_or_not), "was cut after 3 tokens, and the agent returned the text"),
         (an_agent(2), "No answer after 2 turns"),
         pytest.param(
             an_agent(2, at_the_end="?"),
@@ -209,8 +228,28 @@ def test_the_lessons_collected_bears_a_first_piece_without_arguments() -> None:
                 }
             )
 
-    _, (call,) = asyncio.run(names["collected"](stream()))
+    _, (call,), ended = asyncio.run(names["collected"](stream()))
     assert (call.id, call.function.arguments) == ("call_1", '{"city": "Paris"}')
+    assert ended is None, "a stream that says nothing of its end is no whole answer"
+
+
+def test_the_lessons_agent_returns_no_answer_that_was_cut() -> None:
+    (cell,) = [cell for cell in notebooks.read(LESSON).cells if cell.id == "agent"]
+
+    async def main() -> None:
+        async with async_client() as client:
+
+            def cut(**options: Any) -> Awaitable[Any]:
+                return client.responses.create(**options, max_output_tokens=16)
+
+            responses = SimpleNamespace(responses=SimpleNamespace(create=cut))
+            names: dict[str, Any] = {"asyncio": asyncio, "model": model, "client": responses}
+            names["tool"] = {"type": "function", "name": "f", "parameters": None, "strict": False}
+            exec(cell.source.partition("\n\n\nfor")[0], names)
+            with pytest.raises(RuntimeError, match="The answer is incomplete"):
+                await names["agent"]("Why is the sky blue?")
+
+    asyncio.run(main())
 
 
 # --- 11-2: a second try only where it helps ----------------------------------------------------
