@@ -11,7 +11,7 @@ DECLARED := pyproject.toml constraints.txt
 # machine's settings say that nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: lab test lint format refresh bench real browser attack clients hub hub-tools constraints clean
+.PHONY: lab test lint format refresh bench site site-open real browser attack clients hub hub-tools constraints clean
 
 lab: $(VENV)/lab.done        ## open the course in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
@@ -33,10 +33,17 @@ format: $(VENV)/dev.done
 refresh: $(VENV)/dev.done    ## run the notebooks and store what they show
 	$(BIN)/python -m tools.refresh $(NOTEBOOKS)
 
+# An edition for the browser that stands in build/site/lite already stays, and gets its buttons.
+site: $(VENV)/site.done      ## the site, from the stored lessons, into build/site; nothing is run
+	$(BIN)/python -m tools.site
+
+site-open: site              ## the same, served on this machine and opened
+	$(BIN)/python -m tools.site --show
+
 real: $(VENV)/real.done      ## every lesson against a real small model, offline
 	$(BIN)/python -m pytest -m real -p no:xdist
 
-browser: $(VENV)/browser.done  ## lessons in JupyterLab in a real browser
+browser: $(VENV)/browser.done  ## lessons in JupyterLab, and the site, in a real browser
 	$(BIN)/python -m pytest -m browser -p no:xdist
 
 attack: $(VENV)/dev.done     ## the slow tests: floods, leaks, vanishing clients, every lesson by Run All
@@ -58,7 +65,7 @@ bench: $(VENV)/dev.done      ## measure; nothing is asserted
 
 constraints:                 ## pin anew: the newest versions that pyproject.toml allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,browser,hub,binder]'
+	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,site,browser,hub,binder]'
 	build/pins/bin/python -m tools.extra real | xargs build/pins/bin/python -m pip install -q --no-deps
 	(sed '/^[^#]/,$$d' constraints.txt; build/pins/bin/python -m pip freeze --exclude-editable) > build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -76,7 +83,11 @@ $(VENV)/dev.done: $(VENV)/lab.done
 	$(PIP) -e '.[web,tools,test,lint]'
 	@touch $@
 
-$(VENV)/browser.done: $(VENV)/dev.done
+$(VENV)/site.done: $(VENV)/lab.done
+	$(PIP) -e '.[site]'
+	@touch $@
+
+$(VENV)/browser.done: $(VENV)/dev.done $(VENV)/site.done
 	$(PIP) -e '.[browser]'
 	@touch $@
 

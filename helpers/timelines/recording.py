@@ -70,11 +70,13 @@ class Recording:
 def recorded() -> Recording:
     """Record a block of code, silently, to draw it later beside another.
 
-    with recorded() as one_by_one:
-        for question in questions: ask(question)
-    with recorded() as together:
-        await asyncio.gather(*map(ask_async, questions))
-    timeline(one_by_one=one_by_one, together=together)
+        with recorded() as one_by_one:
+            for question in questions: ask(question)
+        with recorded() as together:
+            await asyncio.gather(*map(ask_async, questions))
+        timeline(one_by_one=one_by_one, together=together)
+
+    The recording holds the block's `requests` and their `peak_in_flight`, also when it is over.
     """
     return Recording(time.monotonic())
 
