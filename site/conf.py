@@ -39,7 +39,6 @@ default_role = "code"  # the docstrings write code in single backticks
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 90
 
 repository = os.environ.get("SITE_REPOSITORY", "") or places.origin(ROOT)
 """The public address of the source, such as https://github.com/OWNER/NAME. Where there is none, no
@@ -75,9 +74,11 @@ html_title = project
 html_baseurl = os.environ.get("SITE_ADDRESS", "")  # tells search engines a page's one address
 html_static_path = ["static"]
 html_css_files = ["awaited.css"]
+html_js_files = ["search.js"]
+html_favicon = "static/favicon.svg"
 html_copy_source = False  # the notebooks themselves are beside their pages
 html_show_copyright = False
-html_use_index = True
+html_domain_indices = False  # a list of modules: nobody looks for one
 html_theme_options = {"top_of_page_buttons": []}  # each page has its links under its title
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"

@@ -1,6 +1,5 @@
 """Lays the pages' sources side by side and hands them to Sphinx."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -13,10 +12,8 @@ LITE = "lite"
 """The folder of the site that another build fills, with the edition that runs in the browser."""
 
 
-def build(out: Path = SITE, *, repository: str | None = None) -> None:
+def build(out: Path = SITE) -> None:
     """Build the site into `out`. Warnings are errors; the network is not needed.
-
-    `repository`: the source's public address, where it is not this clone's origin.
 
     Raises:
         RuntimeError: Sphinx found fault with a page; it has said with which.
@@ -26,8 +23,6 @@ def build(out: Path = SITE, *, repository: str | None = None) -> None:
     source = out.with_name(f"{out.name}-source")
     lay_out(source)
     empty(out)
-    if repository is not None:
-        os.environ["SITE_REPOSITORY"] = repository
     options = ["--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--builder", "html"]
     settings = ["--conf-dir", str(ROOT / "site"), "--doctree-dir", str(source / ".doctrees")]
     if build_main([*options, *settings, str(source), str(out)]) != 0:

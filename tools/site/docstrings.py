@@ -2,9 +2,10 @@
 with a parameter are a list, and what stands under `Raises:` are the errors."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 PARAMETERS = re.compile(r"`\w+`(?:, `\w+`)*: ")
 """How a line begins that tells of a parameter."""
@@ -50,11 +51,11 @@ def _errors(lines: list[str]) -> list[str]:
 
 
 def mark_up(
-    app: Sphinx, kind: str, name: str, obj: object, options: object, lines: list[str]
+    app: "Sphinx", kind: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     lines[:] = marked_up(lines)
 
 
-def setup(app: Sphinx) -> dict[str, Any]:
+def setup(app: "Sphinx") -> dict[str, Any]:
     app.connect("autodoc-process-docstring", mark_up)
     return {"version": "1", "parallel_read_safe": True}

@@ -6,50 +6,60 @@ An anchor is made of what the row says, so that it stays when rows come and go a
 
 import re
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.domains.std import StandardDomain
+from sphinx.transforms import SphinxTransform
 
 GUIDE = "docs/field-guide"
+
+CONTENTS = "you look for"
+"""How the first column is called of the table that leads to the others: no row of the guide."""
 
 FORMER: dict[str, str] = {}
 """Anchors that were published once, and the anchors of their rows today."""
 
-LONGEST = 70
+LONGEST = 90
 """Letters of an anchor's words. Longer ones tell no more, and break an address in two in a mail."""
 
-KIND = re.compile(r"^[\w.]*(?:Error|Exception|Warning|Interrupt|Group|Timeout): (?=.)")
+KIND = re.compile(r"^(?:(?:\w+\.)+\w+|\w*(?:Error|Exception|Warning|Interrupt|Group)): (?=.)")
 """An error's class before its message."""
 
-VARIES = "…"
-"""What stands in the guide where a text has something of its own, such as an address."""
+VARIES = re.compile("(?:0x)?…>?")
+"""What stands in the guide where a text has something of its own, such as an address. The search
+(`site/static/search.js`) takes addresses out of what is looked for, and classes."""
 
 
-def mark_rows(app: Sphinx, doctree: nodes.document) -> None:
-    env = app.env
-    if env.docname != GUIDE:
-        return
-    domain = env.get_domain("std")
-    assert isinstance(domain, StandardDomain)
-    taken: set[str] = set()
-    for table in doctree.findall(nodes.table):
-        for row in rows(table):
-            name = _free(row, taken)
-            taken.add(name)
-            row["ids"].append(name)
-            for former, today in FORMER.items():
-                if today == name:
-                    row["ids"].append(former)
-            cell = row[1] if _numbered(row) else row[0]
-            entries = [("single", text, name, "main", None) for text in said(cell)]
-            row[0].insert(0, addnodes.index(entries=entries))
-            last = cell[-1]
-            assert isinstance(last, nodes.Element)
-            last.append(_link(name))
-            domain.note_hyperlink_target(name, GUIDE, name, _title(cell))
+class MarkRows(SphinxTransform):
+    """Marks the guide's rows, before Sphinx collects what stands in the index (at 850)."""
+
+    default_priority = 800
+
+    def apply(self, **_: Any) -> None:
+        if self.env.docname == GUIDE:
+            self.env.metadata[GUIDE]["hide-toc"] = ""  # its tables want the room
+            taken: set[str] = set()
+            for table in self.document.findall(nodes.table):
+                table["classes"].append("guide")
+                columns = [_title(head) for head in next(iter(table.findall(nodes.row)))]
+                if columns[0] != CONTENTS:
+                    for row in rows(table):
+                        taken.add(self._mark(row, columns, taken))
+
+    def _mark(self, row: nodes.row, columns: list[str], taken: set[str]) -> str:
+        name = _free(row, taken)
+        row["ids"] += [name, *(former for former, today in FORMER.items() if today == name)]
+        cell = row[1] if _numbered(row) else row[0]
+        texts = [("single", text, name, "main", None) for text in said(cell)]
+        self.env.get_domain("std").note_hyperlink_target(name, GUIDE, name, _title(cell))
+        cell[-1].append(_link(name))
+        row[0].insert(0, addnodes.index(entries=texts))
+        for column, each in zip(columns, row, strict=True):
+            each.insert(0, _label(column))
+        return name
 
 
 def rows(table: nodes.Element) -> Iterator[nodes.row]:
@@ -66,7 +76,7 @@ def said(cell: nodes.Node) -> list[str]:
     found = [node.astext() for node in cell.findall(nodes.literal)] or [_title(cell)]
     bare = (KIND.sub("", text) for text in found)
     # A semicolon would make two levels of the index out of one text.
-    told = (text.replace(VARIES, " ").replace(";", ",").strip(" ,") for text in bare)
+    told = (VARIES.sub(" ", text).replace(";", ",").strip(" ,") for text in bare)
     return list(dict.fromkeys(" ".join(text.split()) for text in told if text))
 
 
@@ -106,6 +116,11 @@ def _link(name: str) -> nodes.raw:
     return nodes.raw("", f" {link}", format="html")
 
 
+def _label(column: str) -> nodes.raw:
+    """Return the column's name, for screens too narrow for columns."""
+    return nodes.raw("", f'<span class="label">{escape(column)}</span>', format="html")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.connect("doctree-read", mark_rows)
+    app.add_transform(MarkRows)
     return {"version": "1", "parallel_read_safe": True}

@@ -32,6 +32,15 @@ def fold(app: Sphinx, docname: str, text: list[str]) -> None:
     text[0] = json.dumps(notebook)
 
 
+def mark_the_block(app: Sphinx, doctree: nodes.document) -> None:
+    """Give the block of time, need and aim at a lesson's top a class of its own."""
+    if app.env.docname.startswith("notebooks/"):
+        for paragraph in doctree.findall(nodes.paragraph):
+            if paragraph.astext().startswith("Time "):
+                paragraph["classes"].append("at-a-glance")
+                return
+
+
 class Lessons(TocTree):
     """`lessons-of-the-course`: the lessons in the contents, with their numbers."""
 
@@ -51,5 +60,6 @@ def _titled(source: Path, name: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", fold)
+    app.connect("doctree-read", mark_the_block)
     app.add_directive("lessons-of-the-course", Lessons)
     return {"version": "1", "parallel_read_safe": True}

@@ -23,12 +23,17 @@ def finish(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Describe the page, and put its links under its title."""
+    tree = "furo_navigation_tree"  # its captions are headings of no level, to a screen reader
+    context[tree] = context[tree].replace('role="heading"', 'role="heading" aria-level="2"')
     if doctree is None:
         return
     description = escape(described(doctree))
     context["metatags"] = f'<meta name="description" content="{description}">\n' + context.get(
         "metatags", ""
     )
+    # The words of a search are marked within an element of this class; without one, in the theme's
+    # icons too, where that script stumbles.
+    context["body"] = f'<div class="body">{context["body"]}</div>'
     links = _links(app, page, context["pathto"](app.config.root_doc))
     if links and page != app.config.root_doc:
         row = f'<p class="page-links">{" ".join(links)}</p>'
@@ -106,5 +111,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("repository", "", "env", str)
     app.add_config_value("launch_buttons", [], "env", list)
     app.add_directive("ways-to-begin", WaysToBegin)
-    app.connect("html-page-context", finish)
+    app.connect("html-page-context", finish, priority=900)  # after the theme's
     return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,226 @@
+"""The site in a real browser: every page and link, the search, the keyboard, accessibility."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urldefrag, urljoin
+
+import pytest
+
+from tests.site.conftest import Site
+
+if TYPE_CHECKING:  # playwright comes with the extra `browser` alone
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+PICTURES = Path(__file__).parents[1] / "browser" / "screenshots"
+
+WIDE = {"width": 1400, "height": 1000}
+PHONE = {"width": 390, "height": 844}
+
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@pytest.fixture
+def page(chromium: "Browser", site: Site) -> Iterator["Page"]:
+    """A page that fails the test if it asked beyond the site, or if a script failed."""
+    wrong: list[str] = []
+    context = chromium.new_context(viewport=WIDE)
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((site.address, "data:"))
+            else wrong.append(f"asked for {request.url}")
+        ),
+    )
+    page.on("response", lambda answer: None if answer.ok else wrong.append(f"lacks {answer.url}"))
+    yield page
+    context.close()
+    assert not wrong
+
+
+def pages(site: Site) -> list[str]:
+    found = [path.relative_to(site.folder).as_posix() for path in site.folder.rglob("*.html")]
+    return sorted(name for name in found if not name.startswith("lite/"))
+
+
+LIKE_THOSE_ABOVE = """document.querySelectorAll('table.guide tbody tr:nth-child(n+11)')
+    .forEach(row => row.remove())"""
+"""Leaves ten rows to each of the field guide's tables: all of them take axe-core half a minute."""
+
+HREFS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
+IDS = "[...document.querySelectorAll('[id]')].map(each => each.id)"
+
+
+def test_every_page_opens_and_every_link_inside_leads_somewhere(page: "Page", site: Site) -> None:
+    ids: dict[str, set[str]] = {}
+    links: set[str] = set()
+    to_open = [site.address]
+    while to_open:
+        address = to_open.pop()
+        if address in ids:
+            continue
+        page.goto(address)
+        ids[address] = set(page.evaluate(IDS))
+        for href in page.evaluate(HREFS):
+            if href.startswith(site.address):
+                links.add(href)
+                to_open += [to for to in [urldefrag(href).url] if not to.endswith(".ipynb")]
+    broken = sorted(
+        href
+        for href, anchor in ((each, urldefrag(each).fragment) for each in links)
+        if anchor and anchor not in ids[urldefrag(href).url]
+    )
+    assert not broken
+    notebooks = {href for href in links if href.endswith(".ipynb") and "?" not in href}
+    assert all(page.request.get(href).json()["cells"] for href in notebooks)
+    reached = {urldefrag(each).url.removeprefix(site.address) for each in ids}
+    assert set(pages(site)) - reached <= {"index.html", "search.html"}  # open by other names
+
+
+@pytest.mark.parametrize(
+    ("pasted", "anchor", "told"),
+    [
+        (
+            "AttributeError: 'coroutine' object has no attribute 'choices'",
+            "symptom-3",
+            "await the call on the line that made it",
+        ),
+        (
+            "TypeError: object ChatCompletion can't be used in 'await' expression",
+            "symptom-5",
+            "take AsyncOpenAI, or drop the await",
+        ),
+        (
+            "<coroutine object AsyncCompletions.create at 0x7f1b7041fca0>",
+            "symptom-1",
+            "put await in front of the call",
+        ),
+        (
+            "RuntimeError: asyncio.run() cannot be called from a running event loop",
+            "symptom-9",
+            "await in the cell",
+        ),
+    ],
+)
+def test_an_errors_last_line_pasted_into_the_search_leads_to_its_row(
+    page: "Page", site: Site, pasted: str, anchor: str, told: str
+) -> None:
+    page.goto(site.address)
+    page.get_by_placeholder("Search").fill(pasted)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+    page.wait_for_function("Search._pulse_status < 0")
+    found = [
+        str(link)
+        for link in page.evaluate(
+            "[...document.querySelectorAll('#search-results li a')].map(link => link.href)"
+        )
+    ]
+    (row,) = [href for href in found if f"#{anchor}" in href]
+    # Rows that say the same text stand before pages that hold its words.
+    assert all("field-guide.html" in href for href in found[: found.index(row) + 1])
+    page.goto(row)
+    assert told in page.locator("tr:target").inner_text()
+
+
+def test_the_search_says_so_when_it_finds_nothing(page: "Page", site: Site) -> None:
+    page.goto(f"{site.address}search.html?q=xyzzyx")
+    page.get_by_text("did not match any documents").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size", "asked"),
+    [
+        ("light", WIDE, {"runOnly": {"type": "tag", "values": LEVELS}}),
+        # The rest is the same page in other colours, and the same colours in another place.
+        ("dark", WIDE, {"runOnly": {"type": "rule", "values": ["color-contrast"]}}),
+        (
+            "light",
+            PHONE,
+            {
+                "runOnly": {"type": "tag", "values": LEVELS},
+                "rules": {"color-contrast": {"enabled": False}},
+            },
+        ),
+    ],
+    ids=["light", "dark", "phone"],
+)
+def test_no_page_breaks_a_rule_of_accessibility_of_level_a_or_aa(
+    chromium: "Browser", site: Site, scheme: str, size: dict[str, int], asked: dict[str, Any]
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    axe = Axe()
+    broken: list[str] = []
+    context = chromium.new_context(color_scheme=scheme, viewport=size)
+    page = context.new_page()
+    for name in [*pages(site), "search.html?q=coroutine"]:
+        page.goto(urljoin(site.address, name))
+        page.evaluate(LIKE_THOSE_ABOVE)
+        found = axe.run(page, options={**asked, "resultTypes": ["violations"]}).response
+        assert found["passes"], name
+        broken += [
+            f"{name}: {rule['id']}: {node['html'][:200]}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
+    context.close()
+    assert not broken, "\n".join(broken)
+
+
+def test_nothing_is_wider_than_a_phone_and_no_text_is_cut(page: "Page", site: Site) -> None:
+    page.set_viewport_size(PHONE)
+    for name in pages(site):
+        page.goto(urljoin(site.address, name))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        cut = page.evaluate(
+            """[...document.querySelectorAll('article pre, article table, article .table-wrapper')]
+            .filter(each => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0)
+            .map(each => each.innerText.slice(0, 80))"""
+        )
+        assert not cut, f"{name}: {cut}"
+
+
+def test_the_keyboard_alone_reaches_the_text_unfolds_and_turns_the_light_off(
+    page: "Page", site: Site
+) -> None:
+    page.goto(f"{site.address}notebooks/03_the_forgotten_await.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent.trim()") == "Skip to content"
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.hash === '#furo-main-content'")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('article') !== null")
+
+    page.locator("div.cell details > summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("div.cell details[open] pre").first.is_visible()
+
+    page.locator(".theme-toggle-content button").focus()
+    seen = set()
+    for _ in range(3):
+        page.keyboard.press("Enter")
+        seen.add(page.evaluate("document.body.dataset.theme"))
+    assert seen == {"light", "dark", "auto"}
+
+
+def test_the_pages_are_photographed_for_whoever_looks_at_them(
+    chromium: "Browser", site: Site
+) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    looks: dict[str, list[bytes]] = {}
+    for scheme in ("light", "dark"):
+        for width, size in {"wide": WIDE, "phone": PHONE}.items():
+            context = chromium.new_context(viewport=size, color_scheme=scheme)
+            page = context.new_page()
+            for name in ("index", "notebooks/02_async_streaming", "docs/field-guide"):
+                page.goto(f"{site.address}{name}.html")
+                file = PICTURES / f"site-{name.rpartition('/')[2]}-{width}-{scheme}.png"
+                looks.setdefault(name, []).append(page.screenshot(path=file, full_page=True))
+            context.close()
+    assert all(len(set(each)) == 4 for each in looks.values())
