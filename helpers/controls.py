@@ -23,6 +23,7 @@ def server_limits(
     `max_concurrent`: requests answered at one time; further ones queue at the server.
     `max_queue`: how many may queue there; those beyond are refused with a 503.
     `requests`, `tokens`: how many in `period` seconds; further ones are refused with a 429.
+
     What is not named is not limited. On another endpoint it says that the endpoint sets its own
     limits, and changes nothing.
 

@@ -175,6 +175,7 @@ def journal(after: int = 0, settle: float = 0.0, *, everyones: bool = False) -> 
     `everyones`: those of all clients of that server, whoever they belong to.
     `settle`: wait up to so many seconds for those under way to end. The wait blocks the event loop,
     as any plain call does: a request of a task of yours cannot go on meanwhile.
+
     On an endpoint without a journal: `NO_JOURNAL`.
 
     Raises:

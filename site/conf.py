@@ -30,6 +30,7 @@ exclude_patterns = ["README.md"]  # the front page and the map take parts of it
 # The lessons are shown as they are stored: nothing runs.
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # the plain one knows no tables
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 myst_heading_anchors = 3  # docs/ links to its own headings as GitHub names them
@@ -39,6 +40,7 @@ default_role = "code"  # the docstrings write code in single backticks
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 repository = os.environ.get("SITE_REPOSITORY", "") or places.origin(ROOT)
 """The public address of the source, such as https://github.com/OWNER/NAME. Where there is none, no

@@ -3,7 +3,8 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urljoin
 
 import pytest
@@ -101,6 +102,17 @@ def test_every_error_keeps_its_traceback_in_colour(site: Site, lesson: Path) -> 
 
 
 @each_lesson
+def test_a_table_that_a_cell_shows_is_a_table(site: Site, lesson: Path) -> None:
+    stored = [
+        output.data["text/markdown"].count("\n")  # a line for each row and one of dashes
+        for output in outputs(lesson)
+        if "text/markdown" in output.get("data", {})
+    ]
+    shown = site.page(f"notebooks/{lesson.stem}.html").select(".cell_output .table-wrapper table")
+    assert [len(table.select("tr")) for table in shown] == stored
+
+
+@each_lesson
 def test_a_lesson_can_be_launched_downloaded_and_edited(site: Site, lesson: Path) -> None:
     links = {
         link.text: str(link["href"])
@@ -123,6 +135,21 @@ def test_a_lesson_leads_to_the_next_and_the_one_before(site: Site, lesson: Path)
         assert page.select_one("a.next-page")["href"] == f"{LESSONS[number + 1].stem}.html"
     if number > 0:
         assert page.select_one("a.prev-page")["href"] == f"{LESSONS[number - 1].stem}.html"
+
+
+def test_a_button_is_shown_only_where_it_leads_somewhere(tmp_path: Path) -> None:
+    from tools.site.pages import launches
+
+    buttons = [{"name": need, "needs": need} for need in ("lite", "repository")]
+    settings = SimpleNamespace(launch_buttons=buttons, repository="")
+    app = cast("Any", SimpleNamespace(outdir=tmp_path, config=settings))
+    assert launches(app) == []
+    settings.repository = REPOSITORY
+    assert launches(app) == [buttons[1]]
+    (tmp_path / "lite").mkdir()
+    assert launches(app) == [buttons[1]]
+    (tmp_path / "lite" / "index.html").touch()
+    assert launches(app) == buttons
 
 
 def test_no_link_leads_to_a_source_where_there_is_a_page(site: Site) -> None:

@@ -118,7 +118,7 @@ def _link(name: str) -> nodes.raw:
 
 def _label(column: str) -> nodes.raw:
     """Return the column's name, for screens too narrow for columns."""
-    return nodes.raw("", f'<span class="label">{escape(column)}</span>', format="html")
+    return nodes.raw("", f'<span class="label">{escape(column)}: </span>', format="html")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
