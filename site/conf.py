@@ -24,6 +24,7 @@ extensions = [
     "tools.site.lessons",
     "tools.site.guide",
     "tools.site.pages",
+    "tools.site.tables",
 ]
 exclude_patterns = ["README.md"]  # the front page and the map take parts of it
 

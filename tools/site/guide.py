@@ -5,14 +5,14 @@ An anchor is made of what the row says, so that it stays when rows come and go a
 """
 
 import re
-from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+
+from tools.site import tables
 
 GUIDE = "docs/field-guide"
 
@@ -44,12 +44,11 @@ class MarkRows(SphinxTransform):
             taken: set[str] = set()
             for table in self.document.findall(nodes.table):
                 table["classes"].append("guide")
-                columns = [_title(head) for head in next(iter(table.findall(nodes.row)))]
-                if columns[0] != CONTENTS:
-                    for row in rows(table):
-                        taken.add(self._mark(row, columns, taken))
+                if tables.columns(table)[0] != CONTENTS:
+                    for row in tables.rows(table):
+                        taken.add(self._mark(row, taken))
 
-    def _mark(self, row: nodes.row, columns: list[str], taken: set[str]) -> str:
+    def _mark(self, row: nodes.row, taken: set[str]) -> str:
         name = _free(row, taken)
         row["ids"] += [name, *(former for former, today in FORMER.items() if today == name)]
         cell = row[1] if _numbered(row) else row[0]
@@ -57,15 +56,7 @@ class MarkRows(SphinxTransform):
         self.env.get_domain("std").note_hyperlink_target(name, GUIDE, name, _title(cell))
         cell[-1].append(_link(name))
         row[0].insert(0, addnodes.index(entries=texts))
-        for column, each in zip(columns, row, strict=True):
-            each.insert(0, _label(column))
         return name
-
-
-def rows(table: nodes.Element) -> Iterator[nodes.row]:
-    """Yield a table's rows, without its head."""
-    for body in table.findall(nodes.tbody):
-        yield from body.findall(nodes.row)
 
 
 def said(cell: nodes.Node) -> list[str]:
@@ -114,11 +105,6 @@ def _title(cell: nodes.Node) -> str:
 def _link(name: str) -> nodes.raw:
     link = f'<a class="row-link" href="#{name}" aria-label="Link to this row">#</a>'
     return nodes.raw("", f" {link}", format="html")
-
-
-def _label(column: str) -> nodes.raw:
-    """Return the column's name, for screens too narrow for columns."""
-    return nodes.raw("", f'<span class="label">{escape(column)}: </span>', format="html")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
