@@ -43,9 +43,9 @@ autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
-repository = os.environ.get("SITE_REPOSITORY", "") or places.origin(ROOT)
+repository = os.environ.get("SITE_REPOSITORY", "") or places.repository(ROOT)
 """The public address of the source, such as https://github.com/OWNER/NAME. Where there is none, no
-page has a link to edit it and no button that asks the repository for it."""
+page has a link to edit it and no button that asks the repository for it: see tools/launch.py."""
 
 # The buttons on the front page and on every lesson, in their order. In an address, {root} is the
 # way from the page to the site's root, {path} the notebook's in the repository, {repository} and
@@ -62,7 +62,7 @@ launch_buttons = [
         "name": "Open on Binder",
         "url": "https://mybinder.org/v2/gh/{slug}/main?urlpath=lab/tree/{path}",
         "needs": "repository",
-        "says": "A JupyterLab on a machine of Binder's, after a minute or more. It forgets.",
+        "says": "A JupyterLab on a machine of Binder's, after some minutes. It forgets.",
     },
     {
         "name": "Open in Codespaces",

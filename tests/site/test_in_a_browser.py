@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 
@@ -77,6 +77,10 @@ HREFS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
 IDS = "[...document.querySelectorAll('[id]')].map(each => each.id)"
 
 
+def is_a_page(address: str) -> bool:
+    return urlsplit(address).path.endswith((".html", "/"))
+
+
 def test_every_page_opens_and_every_link_inside_leads_somewhere(page: "Page", site: Site) -> None:
     ids: dict[str, set[str]] = {}
     links: set[str] = set()
@@ -90,15 +94,15 @@ def test_every_page_opens_and_every_link_inside_leads_somewhere(page: "Page", si
         for href in page.evaluate(HREFS):
             if href.startswith(site.address):
                 links.add(href)
-                to_open += [to for to in [urldefrag(href).url] if not to.endswith(".ipynb")]
+                to_open += [to for to in [urldefrag(href).url] if is_a_page(to)]
     broken = sorted(
         href
         for href, anchor in ((each, urldefrag(each).fragment) for each in links)
         if anchor and anchor not in ids[urldefrag(href).url]
     )
     assert not broken
-    notebooks = {href for href in links if href.endswith(".ipynb") and "?" not in href}
-    assert all(page.request.get(href).json()["cells"] for href in notebooks)
+    files = {href for href in links if not is_a_page(urldefrag(href).url)}
+    assert [href for href in files if not page.request.get(href).ok] == []
     reached = {urldefrag(each).url.removeprefix(site.address) for each in ids}
     assert set(pages(site)) - reached <= {"index.html", "search.html"}  # open by other names
 

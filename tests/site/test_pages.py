@@ -15,12 +15,15 @@ from tests.site.anchors import published
 from tests.site.conftest import REPOSITORY, Site
 from tools import notebooks
 from tools.page_contract import tags
+from tools.site import ROOT
 
 pytestmark = pytest.mark.browser
 
 LESSONS = notebooks.paths()
 CONTENTS = "you look for"
 """The field guide's first table, which leads to the others."""
+
+OTHERS = ("index", "api", *(f"docs/{page.stem}" for page in (ROOT / "docs").glob("*.md")))
 
 MADE = {"search.html", "genindex.html"}
 """Pages that have no source."""
@@ -203,7 +206,7 @@ def test_every_page_has_a_title_and_a_description_of_its_own(site: Site) -> None
         (described,) = page.select('meta[name="description"]')
         descriptions.append(str(described["content"]))
         assert 40 <= len(descriptions[-1]) <= 160, path.name
-    assert len(titles) == len(LESSONS) + 5
+    assert len(titles) == len(LESSONS) + len(OTHERS)
     assert len(set(titles)) == len(set(descriptions)) == len(titles)
 
 

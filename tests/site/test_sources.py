@@ -1,6 +1,7 @@
 """What the site is made of, as far as it can be judged without building it."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,6 +25,14 @@ from tools.site.docstrings import marked_up
 )
 def test_a_remote_has_a_public_address_or_none(remote: str, public: str) -> None:
     assert places.public(remote) == public
+
+
+def test_the_address_that_readme_states_goes_before_the_clones_origin(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- launch: https://github.com/somebody/awaited -->", "utf-8")
+    assert places.repository(tmp_path) == "https://github.com/somebody/awaited"
+    readme.write_text("<!-- launch: nowhere -->", "utf-8")
+    assert places.repository(tmp_path) == ""
 
 
 def test_a_set_in_block_of_a_docstring_is_code_and_parameters_are_a_list() -> None:

@@ -1,3 +1,5 @@
 """Builds the site from the stored lessons, `docs/`, README and `site/`: `python -m tools.site`."""
 
-from tools.notebooks import ROOT as ROOT
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]

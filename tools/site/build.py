@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-from tools import notebooks
 from tools.site import ROOT, places
 
 SITE = ROOT / "build" / "site"
@@ -27,8 +26,13 @@ def build(out: Path = SITE) -> None:
     settings = ["--conf-dir", str(ROOT / "site"), "--doctree-dir", str(source / ".doctrees")]
     if build_main([*options, *settings, str(source), str(out)]) != 0:
         raise RuntimeError("The site was not built: Sphinx says above what is wrong.")
-    for path in notebooks.paths():
+    for path in lessons():
         shutil.copy(path, out / "notebooks")  # to be downloaded
+
+
+def lessons() -> list[Path]:
+    """Return the course's notebooks, in order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def lay_out(source: Path) -> None:
@@ -43,8 +47,11 @@ def lay_out(source: Path) -> None:
     for page in places.OWN:
         shutil.copy(ROOT / "site" / page, source)
     shutil.copytree(ROOT / "docs", source / "docs")
+    for file in places.linked(ROOT):
+        (source / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, source / file)
     (source / "notebooks").mkdir()
-    for path in notebooks.paths():
+    for path in lessons():
         shutil.copy(path, source / "notebooks")
 
 

@@ -19,6 +19,12 @@ DESCRIPTION = 160
 FIRST = "notebooks/00_start_here"
 
 
+def lead_to_the_front(app: Sphinx, page: str, text: list[str]) -> None:
+    """Let what a page says of README lead to the front page, which has README's parts."""
+    if page.startswith("docs/"):
+        text[0] = text[0].replace("](../README.md", "](../index.md")
+
+
 def finish(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -111,5 +117,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("repository", "", "env", str)
     app.add_config_value("launch_buttons", [], "env", list)
     app.add_directive("ways-to-begin", WaysToBegin)
+    app.connect("source-read", lead_to_the_front)
     app.connect("html-page-context", finish, priority=900)  # after the theme's
     return {"version": "1", "parallel_read_safe": True}

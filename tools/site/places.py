@@ -13,6 +13,19 @@ def source(page: str) -> str:
     return f"site/{page}" if page in OWN else page
 
 
+def linked(root: Path) -> list[str]:
+    """Return the files that a page of `docs/` links to and that are no pages, to be downloaded."""
+    texts = (page.read_text("utf-8") for page in sorted(root.glob("docs/*.md")))
+    found = {link for text in texts for link in re.findall(r"\]\(\.\./([^)#]+)", text)}
+    return sorted(each for each in found if not each.endswith((".md", ".ipynb")))
+
+
+def repository(root: Path) -> str:
+    """Return the repository's public address: README's, else the one it was cloned from."""
+    found = re.search(r"<!-- launch: (https://\S+) -->", (root / "README.md").read_text("utf-8"))
+    return public(found[1]) if found else origin(root)
+
+
 def origin(root: Path) -> str:
     """Return the public address of the repository that `root` was cloned from; empty for none."""
     asked = ["git", "-C", str(root), "remote", "get-url", "origin"]
