@@ -138,8 +138,7 @@ def test_an_errors_last_line_pasted_into_the_search_leads_to_its_row(
     page.goto(site.address)
     page.get_by_placeholder("Search").fill(pasted)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#search-results li a")
-    page.wait_for_function("Search._pulse_status < 0")
+    page.get_by_text("Search finished").wait_for()
     found = [
         str(link)
         for link in page.evaluate(
