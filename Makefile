@@ -11,7 +11,7 @@ DECLARED := pyproject.toml constraints.txt
 # machine's settings say that nothing compiled is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: lab test lint format refresh bench site site-open real browser attack clients hub hub-tools constraints clean
+.PHONY: lab test lint format refresh bench site site-open real browser attack lite lite-test clients hub hub-tools constraints clean
 
 lab: $(VENV)/lab.done        ## open the course in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
@@ -46,6 +46,12 @@ real: $(VENV)/real.done      ## every lesson against a real small model, offline
 browser: $(VENV)/browser.done  ## lessons in JupyterLab, and the site, in a real browser
 	$(BIN)/python -m pytest -m browser -p no:xdist
 
+lite: build/lite/fetched.done $(VENV)/lite.done  ## the edition that runs in a browser, into build/site/lite
+	$(BIN)/python -m tools.lite build build/site/lite
+
+lite-test: lite $(VENV)/browser.done  ## that edition's lessons in a real browser
+	$(BIN)/python -m pytest -m lite -p no:xdist
+
 attack: $(VENV)/dev.done     ## the slow tests: floods, leaks, vanishing clients, every lesson by Run All
 	$(BIN)/python -m pytest -m slow -p no:xdist
 
@@ -65,7 +71,7 @@ bench: $(VENV)/dev.done      ## measure; nothing is asserted
 
 constraints:                 ## pin anew: the newest versions that pyproject.toml allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,site,browser,hub,binder]'
+	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,site,browser,lite,hub,binder]'
 	build/pins/bin/python -m tools.extra real | xargs build/pins/bin/python -m pip install -q --no-deps
 	(sed '/^[^#]/,$$d' constraints.txt; build/pins/bin/python -m pip freeze --exclude-editable) > build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -89,6 +95,15 @@ $(VENV)/site.done: $(VENV)/lab.done
 
 $(VENV)/browser.done: $(VENV)/dev.done $(VENV)/site.done
 	$(PIP) -e '.[browser]'
+	@touch $@
+
+$(VENV)/lite.done: $(VENV)/dev.done
+	$(PIP) -e '.[lite]'
+	@touch $@
+
+# Its Python and its packages: npm's and PyPI's. Nothing is asked of them later.
+build/lite/fetched.done: lite/packages.txt constraints.txt | $(VENV)/lite.done
+	$(BIN)/python -m tools.lite fetch
 	@touch $@
 
 $(VENV)/hub.done: $(VENV)/dev.done

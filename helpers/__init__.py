@@ -72,8 +72,11 @@ def __dir__() -> list[str]:
     return sorted(_HOME)
 
 
-if "ipykernel" in sys.modules:  # a notebook: its ■ stops a cell that awaits at once
+if "ipykernel" in sys.modules or sys.platform == "emscripten":  # a notebook
     from IPython import get_ipython
 
     if (_shell := get_ipython()) is not None:
-        import_module("helpers.interrupts").listen(_shell)
+        if sys.platform == "emscripten":
+            import_module("helpers.in_browser").mend(_shell)
+        else:  # its ■ stops a cell that awaits at once
+            import_module("helpers.interrupts").listen(_shell)

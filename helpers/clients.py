@@ -2,9 +2,17 @@
 
 from typing import Any
 
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
-from helpers.endpoint import CLIENT_TAG, Endpoint, endpoint, machine_settings, remark_once
+from helpers.endpoint import (
+    CLIENT_TAG,
+    Endpoint,
+    async_transport_to,
+    endpoint,
+    machine_settings,
+    remark_once,
+    transport_to,
+)
 
 _blocking: dict[Endpoint, OpenAI] = {}
 _async: dict[Endpoint, AsyncOpenAI] = {}
@@ -24,9 +32,9 @@ def blocking_client(**options: Any) -> OpenAI:
     remark_once(place)
     with machine_settings():
         if options:
-            return OpenAI(**_settings(place, options))
+            return OpenAI(**_settings(place, {**_way(place), **options}))
         if place not in _blocking or _blocking[place].is_closed():
-            _blocking[place] = OpenAI(**_settings(place, {}))
+            _blocking[place] = OpenAI(**_settings(place, _way(place)))
     return _blocking[place]
 
 
@@ -43,9 +51,9 @@ def async_client(**options: Any) -> AsyncOpenAI:
     remark_once(place)
     with machine_settings():
         if options:
-            return AsyncOpenAI(**_settings(place, options))
+            return AsyncOpenAI(**_settings(place, {**_async_way(place), **options}))
         if place not in _async or _async[place].is_closed():
-            _async[place] = AsyncOpenAI(**_settings(place, {}))
+            _async[place] = AsyncOpenAI(**_settings(place, _async_way(place)))
     return _async[place]
 
 
@@ -56,6 +64,19 @@ def model() -> str:
         EndpointError: the endpoint cannot be used as it is set.
     """
     return endpoint().model
+
+
+def _way(place: Endpoint) -> dict[str, Any]:
+    """Return the option that leads a client to a server without a socket; none for others."""
+    transport = transport_to(place)
+    return {} if transport is None else {"http_client": DefaultHttpxClient(transport=transport)}
+
+
+def _async_way(place: Endpoint) -> dict[str, Any]:
+    transport = async_transport_to(place)
+    if transport is None:
+        return {}
+    return {"http_client": DefaultAsyncHttpxClient(transport=transport)}
 
 
 def _settings(place: Endpoint, options: dict[str, Any]) -> dict[str, Any]:

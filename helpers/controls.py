@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx2
-
-from helpers.endpoint import CLIENT_TAG, a_mock_server_that_answers, endpoint
+from helpers.endpoint import CLIENT_TAG, Endpoint, a_mock_server_that_answers, asking, endpoint
 
 
 @contextmanager
@@ -36,20 +34,20 @@ def server_limits(
         print("This endpoint sets its own limits; only the mock server's can be set from here.")
         yield
         return
-    url, key = place.control("limits"), place.authorization
+    url = place.control("limits")
     with a_mock_server_that_answers(place.how_to_revive):
-        before: dict[str, Any] = httpx2.get(url, headers=key).raise_for_status().json()
+        before: dict[str, Any] = _asked(place, "GET", url)
     wanted = {
         "max_concurrent": max_concurrent,
         "max_queue": max_queue,
         "requests": requests,
         "tokens": tokens,
     }
-    _set(url, key, {**wanted, "period": period})
+    _set(place, url, {**wanted, "period": period})
     try:
         yield
     finally:
-        _set(url, key, before)
+        _set(place, url, before)
 
 
 @contextmanager
@@ -68,18 +66,24 @@ def next_request_meets(fault: str, times: int = 1) -> Iterator[None]:
     if not place.keeps_journal:
         yield
         return
-    url, key = place.control("faults"), place.authorization
+    url = place.control("faults")
     order = {"fault": fault, "times": times, "client": CLIENT_TAG}
     with a_mock_server_that_answers(place.how_to_revive):
-        httpx2.post(url, json=order, headers=key).raise_for_status()
+        _asked(place, "POST", url, order)
     try:
         yield
     finally:
-        waiting = httpx2.get(url, headers=key).raise_for_status().json()["waiting"]
+        waiting = _asked(place, "GET", url)["waiting"]
         if any(one["client"] == CLIENT_TAG for one in waiting):
-            httpx2.delete(url, headers=key).raise_for_status()
+            _asked(place, "DELETE", url)
 
 
-def _set(url: str, key: dict[str, str], limits: dict[str, Any]) -> None:
+def _set(place: Endpoint, url: str, limits: dict[str, Any]) -> None:
     named = {name: value for name, value in limits.items() if value is not None}
-    httpx2.put(url, json=named, headers=key).raise_for_status()
+    _asked(place, "PUT", url, named)
+
+
+def _asked(place: Endpoint, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+    with asking(place) as http:
+        answer = http.request(method, url, json=body, headers=place.authorization)
+        return answer.raise_for_status().json()

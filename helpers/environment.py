@@ -67,8 +67,10 @@ def examine(
     """Compare a Python version and the installed packages with what is declared."""
     named: dict[str, Finding] = {}
     others: list[Finding] = []
+    # In a web page no lesson that runs needs one.
+    extras = EXTRAS if sys.platform != "emscripten" else ("",)
     for each in declared:
-        if each.marker and not any(each.marker.evaluate({"extra": name}) for name in EXTRAS):
+        if each.marker and not any(each.marker.evaluate({"extra": name}) for name in extras):
             continue
         finding = _finding(each.name, _installed(each.name), each.specifier)
         if each.name in NAMED:

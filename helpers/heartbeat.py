@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from helpers.page import in_page
+
 INTERVAL = 0.01
 """Seconds between beats. A hundred a second cost about 1 % of a core (see `bench/`), and a freeze
 is measured to within one beat."""
@@ -47,8 +49,8 @@ class Heartbeat:
     `beat.freezes` holds every stretch that made a beat `threshold` seconds late, oldest first;
     `beat.longest_freeze` is the longest in seconds (0.0 for none). With `where=True` a second
     thread looks at the loop's thread while it is late, and each freeze names the line it stood at:
-    yours, if any is on the stack. The text form holds no times and no number: a busy machine
-    lets any loop wait now and then.
+    yours, if any is on the stack. In a page there is no second thread, and no line. The text form
+    holds no times and no number: a busy machine lets any loop wait now and then.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Heartbeat:
         self.ended = None
         self.started = time.monotonic()
         self._due = self.started + self.interval
-        if self._asked_where:
+        if self._asked_where and not in_page():
             self._lookout = _Lookout(self.interval, self.threshold)
             self._lookout.expect(self._due)
             self._lookout.start()

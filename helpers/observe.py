@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import httpx2
-
 from helpers.endpoint import (
     CLIENT_TAG,
     Endpoint,
     EndpointError,
     a_mock_server_that_answers,
+    asking,
     endpoint,
     machine_settings,
 )
@@ -233,7 +232,7 @@ def _read(place: Endpoint, query: Mapping[str, int | float | str]) -> dict[str, 
     asked = time.monotonic()
     with machine_settings():
         # Loading certificates that nobody needs takes 50 ms.
-        http = httpx2.Client(timeout=settle + PATIENCE, verify=url.startswith("https:"))
+        http = asking(place, timeout=settle + PATIENCE, verify=url.startswith("https:"))
     with http, a_mock_server_that_answers(place.how_to_revive):
         answer = http.get(url, params=query, headers=place.authorization)
     if answer.status_code == 404:  # all else that goes wrong there is a fault of the course

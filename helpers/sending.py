@@ -140,4 +140,8 @@ class _Ear(logging.Filter):
 
 
 _SDK = _Ear("openai._base_client", _sdk_said)
-_WIRES = [_Ear("httpcore2.http11", _wire_said), _Ear("httpcore2.http2", _wire_said)]
+_WIRES = [
+    _Ear("httpcore2.http11", _wire_said),
+    _Ear("httpcore2.http2", _wire_said),
+    _Ear("helpers.mock_server.inside", _wire_said),  # the server in this process
+]

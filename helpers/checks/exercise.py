@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from helpers import observe
 from helpers.endpoint import endpoint
+from helpers.page import in_page
 
 TIME_LIMIT = 30.0
 """Seconds for one answer: ten times what the slowest exercise takes at the usual pace, so that a
@@ -22,6 +23,12 @@ slow real model is not turned down, and short enough to sit through."""
 
 GRACE = 1.0
 """Seconds more for an answer that was told to stop, before it is broken off where it stands."""
+
+T = TypeVar("T")
+
+TURNS = 5
+"""Turns of the event loop that a thread would have left to others: a generator inside a generator,
+left early, has closed after three."""
 
 Judge = Callable[["Trial"], Awaitable[str]]
 
@@ -141,7 +148,8 @@ class Trial:
         """Call the answer and return what comes of it.
 
         A coroutine is awaited. Of a generator, async or not, the items are returned as a list. A
-        plain function runs in a thread, so that it cannot hold up the time limit.
+        plain function runs in a thread, so that it cannot hold up the time limit; in a page, where
+        there are none, it runs here.
 
         Raises:
             NotYet: the answer is no function, or its call raised an error.
@@ -151,7 +159,7 @@ class Trial:
         call = describe_call(self.answer, arguments)
         try:
             if _starts_at_once(self.answer):
-                result = await asyncio.to_thread(self._run_plainly, arguments)
+                result = await off_the_loop(self._run_plainly, arguments)
             else:
                 result = self.answer(*arguments)
                 if inspect.iscoroutine(result):
@@ -258,6 +266,15 @@ async def judge(exercise: Exercise, answer: object) -> Verdict:
     elif not passed and not exercise.own_server:
         saw.append(f"{count(len(trial.requests), 'request')} reached the server.")
     return Verdict(exercise.name, passed, tuple(saw), hint)
+
+
+async def off_the_loop(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a blocking function in a thread; where there are none, here, after a few free turns."""
+    if in_page():
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        return function(*arguments)
+    return await asyncio.to_thread(function, *arguments)
 
 
 def count(number: int, thing: str) -> str:
@@ -416,8 +433,12 @@ class _HeldTheLoop(BaseException):
 def _break_off_after(seconds: float, started: Tasks) -> Iterator[None]:
     """Raise `_HeldTheLoop` in a task of these that still holds the loop after so many seconds.
 
-    It needs an alarm signal: on Windows, and off the main thread, it can only say what is wrong.
+    It needs an alarm signal: on Windows, and off the main thread, it can only say what is wrong; in
+    a page nobody is there to say it, and the page's own Restart ends it.
     """
+    if in_page():
+        yield
+        return
     on_main_thread = threading.current_thread() is threading.main_thread()
     if not hasattr(signal, "SIGALRM") or not on_main_thread:
         alarm = threading.Timer(seconds + GRACE, print, ["It holds the event loop: interrupt it."])

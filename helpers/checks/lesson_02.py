@@ -1,6 +1,5 @@
 """Checks of lesson 02: an answer comes piece by piece while it is written, and is paid for once."""
 
-import asyncio
 import functools
 import time
 from collections.abc import AsyncIterable, AsyncIterator
@@ -16,6 +15,7 @@ from helpers.checks.exercise import (
     count,
     describe,
     describe_call,
+    off_the_loop,
     register,
     shorten,
 )
@@ -168,7 +168,7 @@ async def _was_left(trial: Trial) -> bool:
     await close()
     left = time.monotonic()
     # In a thread: a generator inside the generator closes when the loop next has a turn to give.
-    request = (await asyncio.to_thread(lambda: trial.requests))[-1]
+    request = (await off_the_loop(lambda: trial.requests))[-1]
     written = [moment for moment in request.tokens if moment > left]
     if request.outcome != "abandoned" and written and written[-1] - left > TELLABLE:
         raise NotYet(

@@ -13,7 +13,7 @@ import httpx2
 from openai import AsyncOpenAI
 
 from helpers import observe
-from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
+from helpers.checks.exercise import NotYet, Trial, count, describe, off_the_loop, register, shorten
 from helpers.checks.hooked import hooked_client
 from helpers.clients import async_client, model
 
@@ -30,7 +30,7 @@ NOTICES = 0.4
 
 async def _requests(after: int) -> tuple[observe.Request, ...]:
     """Return the requests since that id, with the loop left free for streams to close."""
-    return (await asyncio.to_thread(observe.journal, after, NOTICES)).requests
+    return (await off_the_loop(observe.journal, after, NOTICES)).requests
 
 
 def _latest() -> int:

@@ -14,6 +14,7 @@ from helpers.checks.exercise import (
     Trial,
     count,
     describe,
+    off_the_loop,
     register,
     shorten,
     tasks_under_way,
@@ -116,7 +117,7 @@ async def _play(trial: Trial, part: _Round) -> observe.Request | None:
         async with _nothing_left("It returned"):
             found = await _until_stopped(trial, client, reader)
         # Before the client's end, which would close what was left open.
-        requests = (await asyncio.to_thread(observe.journal, before, NOTICES)).requests
+        requests = (await off_the_loop(observe.journal, before, NOTICES)).requests
     if not isinstance(found, str):
         raise NotYet(f"show_until returned {describe(found)}, where the text was wanted.")
     if found != reader.sees:
@@ -271,7 +272,7 @@ async def suggests(trial: Trial) -> str:
                 await trial.run_awaited(client.with_options(max_retries=0), typed(), drawn.append)
         except TimeoutError:
             raise NotYet("The last text stood there for seconds, and no suggestion came.") from None
-        requests = (await asyncio.to_thread(observe.journal, before, NOTICES)).requests
+        requests = (await off_the_loop(observe.journal, before, NOTICES)).requests
     if any(not isinstance(text, str) for text in drawn):
         raise NotYet(f"draw got {describe(next(t for t in drawn if not isinstance(t, str)))}.")
     if not drawn:

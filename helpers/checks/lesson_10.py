@@ -6,6 +6,7 @@ Both answers are web applications: they are served, and visited.
 import asyncio
 import json
 from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from helpers.checks.at_once import held_by, whole_answer
 from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
 from helpers.endpoint import CLIENT_TAG, endpoint
 from helpers.heartbeat import Heartbeat
-from helpers.web import serving
 
 QUESTIONS = ("Tell me a story.", "Tell me another story.", "Why is the sky blue?")
 """Of answers so long that all three are under way before the first of them ends."""
@@ -50,7 +50,7 @@ async def nobody_waits_for_another(trial: Trial) -> str:
     told: list[str] = []
 
     async def visit(trial: Trial) -> list[_Reply]:
-        async with serving(_application(trial), told.append) as visitor:
+        async with _serving(trial, told) as visitor:
             visits = [_get(visitor, "/tale", question=question) for question in QUESTIONS]
             replies: list[_Reply] = await _in_time("/tale", asyncio.gather(*visits))
         return replies
@@ -117,7 +117,7 @@ async def _expect_the_tales_asked_for(replies: list[_Reply]) -> None:
 )
 async def stops_when_nobody_waits(trial: Trial) -> str:
     told: list[str] = []
-    async with serving(_application(trial), told.append) as visitor:
+    async with _serving(trial, told) as visitor:
         await _the_whole_comes(trial, visitor)
         if not trial.sees_requests:
             return "A visitor who stays gets the summary."
@@ -179,6 +179,12 @@ async def _no_200_when_refused(visitor: httpx2.AsyncClient) -> None:
             f"The model refused, and the visitor got the status {reply.status_code} with "
             f"{describe(_unpacked(reply.text))}."
         )
+
+
+def _serving(trial: Trial, told: list[str]) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
+    from helpers.web import serving  # its web server is not to be had in a web page
+
+    return serving(_application(trial), told.append)
 
 
 def _application(trial: Trial) -> Any:

@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import httpx2
 from openai import AsyncOpenAI
@@ -18,7 +18,9 @@ from helpers import observe
 from helpers.checks.exercise import NotYet, Trial, count, describe, register, shorten
 from helpers.checks.hooked import hooked_client
 from helpers.clients import async_client, model
-from helpers.pytest_plugin import MockOpenAI, running
+
+if TYPE_CHECKING:
+    from helpers.pytest_plugin import MockOpenAI
 
 # --- 12-1: a test, tested ----------------------------------------------------------------------
 
@@ -131,7 +133,14 @@ async def passes_what_is_right_alone(trial: Trial) -> str:
     )
 
 
-async def _failure(trial: Trial, mock: MockOpenAI, answer: Answer) -> str:
+def running(options: list[str]) -> "AbstractContextManager[MockOpenAI]":
+    """Run a mock server of the check's own."""
+    from helpers import pytest_plugin  # here, as other checks need no pytest
+
+    return pytest_plugin.running(options)
+
+
+async def _failure(trial: Trial, mock: "MockOpenAI", answer: Answer) -> str:
     """Run the learner's test as pytest does; return why it failed, or "" if it passed.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Which exercises you have passed: kept in a file of your own, outside the course's folder."""
+"""Which exercises you have passed: kept in a file of your own, outside the course's folder.
+
+In the browser edition it lies among the notebooks, as the browser keeps those alone.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from helpers.checks.exercise import registered
+from helpers.page import DRIVE
 
 SETTING = "AWAITED_PROGRESS"
 """The environment variable that names another file; set to nothing, no file is kept."""
@@ -88,4 +92,6 @@ def _file() -> Path | None:
     if SETTING in os.environ:
         chosen = os.environ[SETTING]
         return Path(chosen) if chosen else None
+    if sys.platform == "emscripten":
+        return DRIVE / "progress.json" if DRIVE.is_dir() else None
     return user_data_path("awaited", appauthor=False) / "progress.json"

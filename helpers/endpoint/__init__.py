@@ -6,7 +6,10 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from getpass import getpass
+from typing import Any
 from urllib.parse import urlsplit
+
+import httpx2
 
 from helpers.endpoint import dotenv_file
 from helpers.endpoint.addresses import without_secrets
@@ -14,8 +17,10 @@ from helpers.endpoint.embedded import EMBEDDED_MODELS, EmbeddedServer
 from helpers.endpoint.errors import EndpointError as EndpointError
 from helpers.endpoint.errors import a_mock_server_that_answers as a_mock_server_that_answers
 from helpers.endpoint.errors import machine_settings as machine_settings
+from helpers.endpoint.in_page import ServerInPage
 from helpers.endpoint.probe import look_at
 from helpers.endpoint.settings import NO_KEY, Settings, Source, check_as_written, read_settings
+from helpers.page import in_page
 
 CLIENT_TAG = f"kernel-{secrets.token_hex(4)}"
 """Marks this process's requests in the journal, as several may share one mock server."""
@@ -81,7 +86,7 @@ class Endpoint:
 
 _lock = threading.RLock()
 _checked: dict[Settings, Endpoint] = {}
-_server: EmbeddedServer | None = None
+_server: EmbeddedServer | ServerInPage | None = None
 _remarked: set[str] = set()
 
 
@@ -154,9 +159,31 @@ def use_endpoint(base_url: str = "", model: str = "") -> None:
     show_endpoint()
 
 
+def transport_to(place: Endpoint) -> httpx2.BaseTransport | None:
+    """Return the way to an endpoint that has no socket; None where httpx2 finds its own."""
+    inside = _server_inside(place)
+    return None if inside is None else inside.blocking
+
+
+def async_transport_to(place: Endpoint) -> httpx2.AsyncBaseTransport | None:
+    """Return the way there for an async client."""
+    inside = _server_inside(place)
+    return None if inside is None else inside.asynchronous
+
+
+def asking(place: Endpoint, **options: Any) -> httpx2.Client:
+    """Return a plain HTTP client that reaches the endpoint's server."""
+    return httpx2.Client(transport=transport_to(place), **options)
+
+
 def in_use() -> bool:
     """Whether this process has used an endpoint so far. Starts nothing and asks nothing."""
     return _server is not None or bool(_checked)
+
+
+def _server_inside(place: Endpoint) -> ServerInPage | None:
+    inside = isinstance(_server, ServerInPage) and place.source == "the embedded mock server"
+    return _server if inside else None  # type: ignore[return-value]
 
 
 def _endpoint_of(settings: Settings) -> Endpoint:
@@ -176,7 +203,7 @@ def _endpoint_of(settings: Settings) -> Endpoint:
 def _embedded_endpoint(settings: Settings) -> Endpoint:
     global _server
     if _server is None:
-        _server = EmbeddedServer()
+        _server = ServerInPage() if in_page() else EmbeddedServer()
     _server.ensure_running()
     return Endpoint(
         base_url=_server.base_url,

@@ -3,14 +3,16 @@
 import codecs
 import io
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values, find_dotenv, set_key, unset_key
 
 from helpers.endpoint.errors import EndpointError
+from helpers.page import DRIVE
 
-COURSE = Path(__file__).resolve().parents[2]
+COURSE = DRIVE if sys.platform == "emscripten" else Path(__file__).resolve().parents[2]
 """The course's folder, with its README; elsewhere where `helpers` alone is installed."""
 
 NO_DOTENV_LINE = r"\s*(?:set\s+|setx\s+|\$env:)OPENAI_|\s*OPENAI_(?:BASE_URL|API_KEY|MODEL)\s*:"

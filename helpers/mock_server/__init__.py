@@ -13,8 +13,8 @@ is what is said, by itself or by a script. `control` is what the server is set t
 faults, limits, replies that wait, the journal, and `/mock`. `api` has the wire shapes, a module for
 each family, and in `requests` what each may be asked. `delivery` is the way in, the way out and the
 clock. The modules beside the rooms join them: `app` has the routes, `server` the socket, `__main__`
-the command line. Nothing here imports the rest of `helpers`, which speaks to the server over HTTP
-alone.
+the command line, and `inside`, with `inner_loop`, the door where there are no sockets. Nothing here
+imports the rest of `helpers`, which speaks to the server over HTTP alone.
 """
 
 VERSION = "0.1.0"

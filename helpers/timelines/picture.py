@@ -15,38 +15,28 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from helpers.observe import Request
+from helpers.timelines.lanes import (
+    ALIVE,
+    ENDS,
+    FAINT,
+    FROZEN,
+    INK,
+    LANES_WITH_TOKENS,
+    PAPER,
+    QUEUED,
+    RECEIVING,
+    THIN_WAITING,
+    TOKEN,
+    WAITING,
+    how_it_ended,
+    in_seconds,
+    lane_names,
+    lane_spans,
+    seconds_queued,
+    token_moments,
+    whole_answer_at,
+)
 from helpers.timelines.run import Run
-
-# Okabe and Ito's colours, which colour-blind readers tell apart. Every kind of mark differs in
-# shape or filling as well, so that the figure holds in grey.
-PAPER = "#fdfdfb"
-INK = "#24292f"
-FAINT = "#8a9099"
-WAITING = "#d3d8de"
-QUEUED = "#fdfdfb"
-THIN_WAITING = "#868c95"
-"""A thin lane has no room for an outline, so its filling alone must differ from the paper: by 3:1,
-which WCAG asks of what is no text. Its receiving part is in the colour of tokens."""
-SENDER = 18
-"""Letters of a column's name on a lane: some more than "event loop", and the lanes stay wide."""
-
-FELT = 0.01
-"""Share of a run's time that a wait in the queue must have to be drawn, some 6 points of the page:
-less is the server's own bookkeeping."""
-
-RECEIVING = "#9ad0f0"
-TOKEN = "#0072b2"
-FROZEN = "#d55e00"
-ALIVE = "#009e73"
-
-ENDS: dict[str, tuple[str, str]] = {
-    "finished": ("o", "#009e73"),
-    "refused": ("D", "#cc79a7"),
-    "failed": ("X", "#d55e00"),
-    "abandoned": ("s", "#000000"),
-    "running": (">", "#0072b2"),
-}
-"""How a request ended: marker and colour."""
 
 WIDTH = 6.9
 """Inches: fills a notebook's column on a laptop, and is still legible at half the size."""
@@ -56,7 +46,6 @@ SCREEN, SHARP = 100, 200
 WHOLE = 3.6
 """Points: the stroke of an answer in one piece, three times as broad as a token's broadest."""
 
-LANES_WITH_TOKENS = 24
 LANES = 150
 """Above so many requests a lane would be under two pixels: they are counted instead."""
 BINS = 240
@@ -162,7 +151,7 @@ def draw(runs: Sequence[Run], sharex: Sequence[Run] = ()) -> Figure:
 def _longest_label(run: Run) -> int:
     if len(run.requests) > LANES_WITH_TOKENS:
         return 0
-    return max((len(label) for label in _labels(run)), default=0)
+    return max((len(label) for label in lane_names(run)), default=0)
 
 
 def _room(run: Run, span: float, plot: float) -> float:
@@ -172,8 +161,8 @@ def _room(run: Run, span: float, plot: float) -> float:
         return room
     for request in run.requests:
         if request.outcome != "finished":
-            share = min(0.5, (NOTE_LETTER * len(_how(request)) + 0.15) / plot)
-            room = max(room, _spans(request, run)[2] / (1 - share))
+            share = min(0.5, (NOTE_LETTER * len(how_it_ended(request)) + 0.15) / plot)
+            room = max(room, lane_spans(request, run)[2] / (1 - share))
     return room
 
 
@@ -217,7 +206,7 @@ def _title(axes: Axes, run: Run) -> None:
     if number > 1:
         facts.append(f"peak in flight {run.peak_in_flight}")
     if run.requests:
-        facts.append(f"{_seconds(run.end - run.start)} from first arrival to last end")
+        facts.append(f"{in_seconds(run.end - run.start)} from first arrival to last end")
     said = " · ".join(facts)
     if not run.name:
         axes.text(0, 0.35, said, size=9, color=INK)
@@ -231,18 +220,18 @@ def _lanes(axes: Axes, run: Run, span: float) -> None:
     broad one, higher than its lane, for an answer in one piece."""
     queued, waiting, receiving = [], [], []
     for lane, request in enumerate(run.requests):
-        came, first, end = _spans(request, run)
+        came, first, end = lane_spans(request, run)
         waiting.append(Rectangle((came, lane - 0.27), first - came, 0.54))
-        if _queued(request, run):
-            queued.append(Rectangle((came, lane - 0.27), _queued(request, run), 0.54))
+        if seconds_queued(request, run):
+            queued.append(Rectangle((came, lane - 0.27), seconds_queued(request, run), 0.54))
         if end > first:
             receiving.append(Rectangle((first, lane - 0.27), end - first, 0.54))
-        ticks = _ticks(request, run)
+        ticks = token_moments(request, run)
         apart = (end - first) / span * PLOT_POINTS / max(1, len(ticks))
         stroke = min(1.1, max(0.25, 0.35 * apart))  # so that close tokens do not become one block
         marks = axes.vlines(ticks, lane - 0.27, lane + 0.27, colors=TOKEN, linewidths=stroke)
         marks.set_gid(f"tokens {request.id}")
-        if (whole := _whole_answer(request, run)) is not None:
+        if (whole := whole_answer_at(request, run)) is not None:
             mark = axes.vlines(whole, lane - 0.4, lane + 0.4, colors=TOKEN, linewidths=WHOLE)
             mark.set_gid(f"whole answer {request.id}")
         _end(axes, request, end, lane, size=6.5)
@@ -250,22 +239,14 @@ def _lanes(axes: Axes, run: Run, span: float) -> None:
     _bars(axes, queued, "queued", QUEUED, edge=FAINT)
     _bars(axes, receiving, "receiving", RECEIVING, edge=TOKEN)
     axes.set_ylim(len(run.requests) - 0.45, -0.55)
-    axes.set_yticks(range(len(run.requests)), _labels(run), size=9, color=INK)
-
-
-def _queued(request: Request, run: Run) -> float:
-    """Seconds that the request stood in the server's queue; 0.0 where its turn came at once."""
-    if request.started is None:
-        return 0.0
-    seconds = request.started - request.arrived
-    return seconds if seconds >= FELT * (run.end - run.start) else 0.0
+    axes.set_yticks(range(len(run.requests)), lane_names(run), size=9, color=INK)
 
 
 def _thin_lanes(axes: Axes, run: Run) -> None:
     """A line each, in the order of arrival: no single tokens, marks for what went wrong alone."""
     waiting, receiving = [], []
     for lane, request in enumerate(run.requests):
-        came, first, end = _spans(request, run)
+        came, first, end = lane_spans(request, run)
         waiting.append(Rectangle((came, lane - 0.4), first - came, 0.8))
         receiving.append(Rectangle((first, lane - 0.4), end - first, 0.8))
         if request.outcome != "finished":
@@ -281,7 +262,7 @@ def _counted(axes: Axes, run: Run, top: int) -> None:
     """How many waited for a first token, and how many received, over time."""
     width = (run.end - run.start) / BINS or 1e-6
     times = [i * width for i in range(BINS + 1)]
-    spans = [_spans(request, run) for request in run.requests]
+    spans = [lane_spans(request, run) for request in run.requests]
     waiting = _at_once([(came, first) for came, first, _ in spans], times)
     receiving = _at_once([(first, end) for _, first, end in spans], times)
     both = [w + r for w, r in zip(waiting, receiving, strict=True)]
@@ -369,7 +350,7 @@ def _loop(axes: Axes, run: Run, span: float) -> None:
         axes.text(
             place,
             0,
-            f"blocked {_seconds(freeze.seconds)}",
+            f"blocked {in_seconds(freeze.seconds)}",
             ha=side,
             va="center",
             size=8.5,
@@ -381,29 +362,6 @@ def _loop(axes: Axes, run: Run, span: float) -> None:
 
 
 # --- parts ------------------------------------------------------------------------------------
-
-
-def _spans(request: Request, run: Run) -> tuple[float, float, float]:
-    """Return arrival, end of waiting, and end, in seconds since the run's start."""
-    end = run.end if request.ended is None else request.ended
-    if request.tokens:
-        first = request.tokens[0]
-    elif (whole := _whole_answer(request, run)) is not None:
-        first = whole + run.start
-    else:
-        first = end
-    return request.arrived - run.start, first - run.start, end - run.start
-
-
-def _ticks(request: Request, run: Run) -> list[float]:
-    return [moment - run.start for moment in request.tokens]
-
-
-def _whole_answer(request: Request, run: Run) -> float | None:
-    """Return when an answer came that was sent in one piece."""
-    if request.tokens or request.stream or request.outcome != "finished":
-        return None
-    return None if request.first_byte is None else request.first_byte - run.start
 
 
 def _bars(axes: Axes, boxes: Sequence[Rectangle], gid: str, colour: str, edge: str) -> None:
@@ -422,7 +380,7 @@ def _end(
     dot.set_gid(f"ended {request.outcome} {request.id}")
     if label and request.outcome != "finished":
         axes.annotate(
-            _how(request),
+            how_it_ended(request),
             (end, lane),
             xytext=(7, 0),
             textcoords="offset points",
@@ -431,39 +389,6 @@ def _end(
             color=INK,
             zorder=5,
         )
-
-
-def _how(request: Request) -> str:
-    if request.outcome == "refused" or (request.outcome == "failed" and not request.tokens_sent):
-        return f"{request.outcome} {request.status or ''}".strip()
-    of = f" of {request.tokens_planned}" if request.tokens_planned else ""
-    words = {"running": "still running"}.get(request.outcome, request.outcome)
-    return f"{words}, {request.tokens_sent}{of} tokens" if request.tokens_sent else words
-
-
-def _labels(run: Run) -> list[str]:
-    """Name each lane for the column that sent it, else number it; say where it went when they
-    differ, and whether it is a retry."""
-    paths = {_short(request.path) for request in run.requests}
-    senders = [_sender(request, run) for request in run.requests]
-    labels = []
-    for number, (request, sender) in enumerate(zip(run.requests, senders, strict=True), 1):
-        parts = [_short(request.path)] if len(paths) > 1 else []
-        parts += [f"retry {request.retry}"] if request.retry else []
-        parts += [sender] if sender else []
-        parts += [] if sender and senders.count(sender) == 1 else [str(number)]
-        labels.append("  ".join(parts))
-    return labels
-
-
-def _sender(request: Request, run: Run) -> str:
-    name = run.senders.get(request.request_id, "")
-    return name if len(name) <= SENDER else f"{name[: SENDER - 1]}…"
-
-
-def _short(path: str) -> str:
-    parts = [part for part in path.split("/") if part and part != "v1"]
-    return parts[0] if parts else path
 
 
 def _at_once(spans: Sequence[tuple[float, float]], times: Sequence[float]) -> list[int]:
@@ -514,7 +439,7 @@ def _marks(runs: Sequence[Run]) -> list[Patch | Line2D]:
         what = "the first token" if streamed and not whole else "the answer"
         fill = WAITING if lanes else THIN_WAITING
         marks.append(Patch(facecolor=fill, edgecolor=FAINT, label=f"waits for {what}"))
-    if lanes and any(_queued(request, run) for run in runs for request in run.requests):
+    if lanes and any(seconds_queued(request, run) for run in runs for request in run.requests):
         marks.append(Patch(facecolor=QUEUED, edgecolor=FAINT, label="queues at the server"))
     if streamed:
         fill = RECEIVING if lanes else TOKEN
@@ -541,7 +466,3 @@ def _mark(marker: str, colour: str, label: str) -> Line2D:
 
 def _stroke(length: float, width: float, label: str) -> Line2D:
     return Line2D([], [], marker="|", ms=length, mew=width, color=TOKEN, ls="none", label=label)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds < 9.95 else f"{seconds:.1f} s"

@@ -79,8 +79,7 @@ class Timeline:
 
         if not self._anything_to_draw():
             raise ValueError(f"There is nothing to draw. {self.text}")
-        beside = self._sharex.runs if self._sharex is not None else ()
-        return picture.draw(*(tuple(filter(_drawable, runs)) for runs in (self.runs, beside)))
+        return picture.draw(*self._drawn())
 
     def show(self) -> None:
         """Show the picture, and under it the words, in a notebook; the words alone elsewhere."""
@@ -90,19 +89,33 @@ class Timeline:
         from IPython.display import display
 
         if self._anything_to_draw():
-            from helpers.timelines import picture
-
-            image = picture.png(self.figure())
-            # As HTML, since JupyterLab gives a picture of type image/png no alternative text.
-            shown = (
-                f'<img alt="{html.escape(self._alternative)}" width="{image.width}" '
-                f'style="max-width:100%" '
-                f'src="data:image/png;base64,{base64.b64encode(image.data).decode()}">'
-            )
+            drawn = self._as_svg() if sys.platform == "emscripten" else self._as_png()
             display(  # type: ignore[no-untyped-call]
-                {"text/html": shown, "text/plain": "the figure in words:"}, raw=True
+                {"text/html": drawn, "text/plain": "the figure in words:"}, raw=True
             )
         display({"text/plain": self.text}, raw=True)  # type: ignore[no-untyped-call]
+
+    def _as_png(self) -> str:
+        from helpers.timelines import picture
+
+        image = picture.png(self.figure())
+        # As HTML, since JupyterLab gives a picture of type image/png no alternative text.
+        return (
+            f'<img alt="{html.escape(self._alternative)}" width="{image.width}" '
+            f'style="max-width:100%" '
+            f'src="data:image/png;base64,{base64.b64encode(image.data).decode()}">'
+        )
+
+    def _as_svg(self) -> str:
+        """Draw it where there is no matplotlib."""
+        from helpers.timelines import vector
+
+        return vector.svg(*self._drawn(), self._alternative)
+
+    def _drawn(self) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+        """Return the runs to draw, and those whose time axis they share."""
+        beside = self._sharex.runs if self._sharex is not None else ()
+        return tuple(filter(_drawable, self.runs)), tuple(filter(_drawable, beside))
 
     @property
     def _alternative(self) -> str:
