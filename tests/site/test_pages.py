@@ -122,7 +122,7 @@ def test_a_lesson_can_be_launched_downloaded_and_edited(site: Site, lesson: Path
         for link in site.page(f"notebooks/{lesson.stem}.html").select(".page-links a")
     }
     path = f"notebooks/{lesson.name}"
-    assert links["Run in the browser"] == f"../lite/lab/index.html?path={path}"
+    assert links["Run in the browser"] == f"../lite/index.html?lesson={lesson.name}"
     assert links["Open on Binder"].endswith(f"/somebody/awaited/main?urlpath=lab/tree/{path}")
     assert links["Open in Codespaces"] == "https://codespaces.new/somebody/awaited?quickstart=1"
     assert links["Edit the source"] == f"{REPOSITORY}/edit/main/{path}"
@@ -178,7 +178,7 @@ def test_the_front_page_has_a_button_for_each_way_to_begin(site: Site) -> None:
     ways = site.page("index.html").select(".ways a.launch")
     assert {way.text: str(way["href"]) for way in ways} == {
         "Read it here": "notebooks/00_start_here.html",
-        "Run in the browser": "lite/lab/index.html?path=notebooks/00_start_here.ipynb",
+        "Run in the browser": "lite/index.html?lesson=00_start_here.ipynb",
         "Open on Binder": "https://mybinder.org/v2/gh/somebody/awaited/main"
         "?urlpath=lab/tree/notebooks/00_start_here.ipynb",
         "Open in Codespaces": "https://codespaces.new/somebody/awaited?quickstart=1",

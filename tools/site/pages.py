@@ -85,7 +85,11 @@ def launches(app: Sphinx) -> list[dict[str, str]]:
 def button_address(app: Sphinx, button: Mapping[str, str], root: str, path: str) -> str:
     repository = app.config.repository
     return button["url"].format(
-        root=root, path=quote(path), repository=repository, slug=places.slug(repository)
+        root=root,
+        path=quote(path),
+        name=quote(Path(path).name),
+        repository=repository,
+        slug=places.slug(repository),
     )
 
 
