@@ -49,8 +49,8 @@ page has a link to edit it and no button that asks the repository for it: see to
 
 # The buttons on the front page and on every lesson, in their order. In an address, {root} is the
 # way from the page to the site's root, {path} the notebook's in the repository, {name} its file's
-# name, {repository} and {slug} the source's address and its OWNER/NAME. A button is shown if what it
-# needs is there: "lite", the edition in build/site/lite; "repository", a source with a public
+# name, {repository} and {slug} the source's address and its OWNER/NAME. A button is shown if what
+# it needs is there: "lite", the edition in build/site/lite; "repository", a source with a public
 # address.
 launch_buttons = [
     {
