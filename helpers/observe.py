@@ -63,6 +63,8 @@ class Request:
     """What the server has to say of it, such as that no scripted reply fits."""
     client: str = ""
     """The tag with which the client said whose it is; "" if it said nothing."""
+    batch: str | None = None
+    """The batch whose line it is; None for a request that came by itself."""
 
     def __str__(self) -> str:
         of = f" of {self.tokens_planned}" if self._cut_short() else ""
@@ -273,6 +275,7 @@ def _request(record: Mapping[str, Any], offset: float) -> Request:
         reply=record["reply"],
         note=record["note"],
         client=record["client"] or "",
+        batch=record["batch"],
     )
 
 

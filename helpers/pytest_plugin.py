@@ -91,6 +91,10 @@ class MockOpenAI:
         """Limit `requests` and `tokens` in a `period` (seconds), `max_concurrent`, `max_queue`."""
         self._ask("PUT", "/mock/limits", limits)
 
+    def batches(self, **settings: float | None) -> None:
+        """Set how batches work: lines `side_by_side`, and the dial `pace`; None is the server's."""
+        self._ask("PUT", "/mock/batches", settings)
+
     def requests(self, settle: float = 1.0) -> "list[Request]":
         """Return what the server saw since the test began, oldest first.
 

@@ -5,8 +5,8 @@ It is built in rooms. Each imports from those named behind it, and from no other
     protocol    knows nothing
     content     knows protocol
     control     knows content, protocol
-    api         knows content, control, protocol
     delivery    knows control, protocol
+    api         knows content, control, delivery, protocol
 
 `protocol` is what all speak of: a call, its answer, the answer's pace, an error, a field. `content`
 is what is said, by itself or by a script. `control` is what the server is set to and what it saw:

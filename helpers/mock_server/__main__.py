@@ -37,6 +37,7 @@ While it runs:
   PUT  /mock/pace    {"pace": 0.1}                        turn the dial
   POST /mock/faults  {"fault": "503", "times": 2}         let the next two fail
   PUT  /mock/limits  {"requests": 10, "period": 1}        limit the rate
+  PUT  /mock/batches {"side_by_side": 10, "pace": 0}      how batches work
   POST /mock/replies {"text": "Paris", "when": "capital"} script the next answer
   POST /mock/reset                                        as it was started
 

@@ -107,6 +107,7 @@ def routes(state: State) -> list[BaseRoute]:
             PUT=controls.set_replies,
             DELETE=controls.clear_replies,
         ),
+        panel("/batches", GET=controls.read_batches, PUT=controls.set_batches),
         panel("/limits", GET=controls.read_limits, PUT=controls.set_limits),
         panel("/reset", POST=controls.reset),
     ]

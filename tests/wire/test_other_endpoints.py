@@ -22,7 +22,7 @@ from openai.types import (
     ModerationCreateResponse,
 )
 
-from helpers.mock_server.api import batches, chat, embeddings, files, moderations
+from helpers.mock_server.api import batch_work, batches, chat, embeddings, files, moderations
 from helpers.mock_server.content.replies import reply
 from helpers.mock_server.control.state import State
 from helpers.mock_server.protocol.answers import Answer, Call, whole
@@ -338,7 +338,7 @@ def test_a_line_that_the_server_fails_at_does_not_stop_its_batch(
             raise OverflowError("a fault of ours")
         return whole({})
 
-    monkeypatch.setitem(batches.ENDPOINTS, "/v1/chat/completions", answer)
+    monkeypatch.setitem(batch_work.ENDPOINTS, "/v1/chat/completions", answer)
     state = State(pace=Pace(dial=0))
     lines = "\n".join((line(1), line(2, user="broken"), line(3))).encode()
     file = files.keep(state, "requests.jsonl", "batch", lines)

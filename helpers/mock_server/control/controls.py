@@ -20,7 +20,7 @@ from helpers.mock_server.protocol import errors, fields
 from helpers.mock_server.protocol.answers import JSON_TYPE, SSE_TYPE, Call, dump
 from helpers.mock_server.protocol.asgi import Gone, read_body
 from helpers.mock_server.protocol.errors import ApiError
-from helpers.mock_server.protocol.pacing import changed
+from helpers.mock_server.protocol.pacing import MAX_DIAL, changed
 
 Control: TypeAlias = Callable[[Call, State], Awaitable[Any]]
 """Returns a JSON value, or its bytes."""
@@ -35,6 +35,9 @@ A_STRETCH = 10_000
 """Token times that are written out in one go: some 5 ms of work."""
 
 MAX_CONTROL_BODY = 1024 * 1024
+
+MAX_SIDE_BY_SIDE = 10_000
+"""Lines of a batch at one time: as many as the journal keeps."""
 
 
 class Paces(fields.Declared):
@@ -60,6 +63,11 @@ class Limits(fields.Declared):
     period: Annotated[float, Field(ge=0.01, le=86_400)] | None = None
     max_concurrent: Most | None = None
     max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None
+
+
+class Batches(fields.Declared):
+    side_by_side: Annotated[int, Field(ge=1, le=MAX_SIDE_BY_SIDE)] | None = None
+    pace: Annotated[float, Field(ge=0, le=MAX_DIAL)] | None = None
 
 
 class Panel:
@@ -282,6 +290,26 @@ async def set_limits(call: Call, state: State) -> Any:
     state.limiter.set(Rate(requests=limits.requests, tokens=limits.tokens, period=period))
     state.queue.set(limits.max_concurrent, limits.max_queue)
     return await read_limits(call, state)
+
+
+async def read_batches(call: Call, state: State) -> Any:
+    """Answer `GET /mock/batches`."""
+    return {"side_by_side": state.side_by_side, "pace": state.batch_dial}
+
+
+async def set_batches(call: Call, state: State) -> Any:
+    """Answer `PUT /mock/batches {"side_by_side": 100, "pace": 0.1}`; `null`: the server's pace."""
+    body = fields.json_object(call.body)
+    known = Batches.model_fields
+    for name in body:
+        if name not in known:
+            raise ApiError(400, f"Batches have no '{name}'. They have: {', '.join(known)}.")
+    settings = fields.read(Batches, body)
+    if settings.side_by_side is not None:
+        state.side_by_side = settings.side_by_side
+    if "pace" in body:
+        state.batch_dial = settings.pace
+    return await read_batches(call, state)
 
 
 class Live:

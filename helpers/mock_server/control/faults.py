@@ -111,6 +111,7 @@ KINDS: dict[str, str] = {
     "comments": "sends comment lines between the events, which a client has to skip",
     "crlf": "ends its lines with CR LF, which a client has to take",
     "after-done": "sends more text after [DONE], which a client has to ignore",
+    "expired": "ends a batch after so many lines (`after`, 0), as if its day were over",
     **oddity.KINDS,
 }
 """Every fault and what it does; in brackets what holds where nothing is said."""
@@ -335,6 +336,7 @@ _STREAMS: dict[str, Callable[[Fault, Stream], Iterator[Event]]] = {
     "comments": _comments,
     "crlf": _crlf,
     "after-done": _after_done,
+    "expired": _unchanged,
 }
 
 

@@ -52,6 +52,8 @@ class Record:
     """The scripted reply that answered it, by its id."""
     note: str | None = None
     """What there is to say of it: no scripted reply fits, or one is not valid."""
+    batch: str | None = None
+    """The batch whose line it is; None for a request that came by itself."""
 
     def tell(self, reply: int | None, note: str | None) -> None:
         """Note which scripted reply answers, and what there is to say about it."""
@@ -86,6 +88,7 @@ class Record:
             "in_flight": self.in_flight,
             "reply": self.reply,
             "note": self.note,
+            "batch": self.batch,
         }
 
 
@@ -114,8 +117,10 @@ class Journal:
         """Requests under way now."""
         return len(self._running)
 
-    def open(self, method: str, path: str, client: str | None, retry: int) -> Record:
-        """Note that a request arrived."""
+    def open(
+        self, method: str, path: str, client: str | None, retry: int, batch: str | None = None
+    ) -> Record:
+        """Note that a request arrived, or that the turn of a batch's line has come."""
         self.latest += 1
         record = Record(
             id=self.latest,
@@ -125,6 +130,7 @@ class Journal:
             retry=retry,
             arrived=time.monotonic(),
             in_flight=len(self._running) + 1,
+            batch=batch,
         )
         self._records[record.id] = self._running[record.id] = record
         self._count(record.client)

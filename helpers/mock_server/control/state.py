@@ -25,6 +25,11 @@ STORED_BYTES = 64 * 1024 * 1024
 
 STORED_RESPONSES = 1000
 
+SIDE_BY_SIDE = 100
+"""Lines of a batch that are answered at one time. A real service takes what room it has; at dial 1
+so many lines are some 50 answers a second, which take a twentieth of a core, so that live streams
+beside them keep their gaps: 2,000 prompts take half a minute."""
+
 
 def _no_responses() -> Store[Any]:
     return Store(most=STORED_RESPONSES, most_bytes=STORED_BYTES)
@@ -69,6 +74,10 @@ class State:
     batches: Store[Any] = field(default_factory=lambda: Store(most=STORED_RESPONSES))
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Work that goes on after its answer: batches."""
+    side_by_side: int = SIDE_BY_SIDE
+    """Lines of one batch that are answered at one time."""
+    batch_dial: float | None = None
+    """The dial for the lines and the states of batches; None for the server's."""
     _begun_with: tuple[Pace, dict[str, dict[str, Any]]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +91,7 @@ class State:
             task.cancel()
         self.pace, paces = self._begun_with
         self.model_paces = dict(paces)
+        self.side_by_side, self.batch_dial = SIDE_BY_SIDE, None
         self.limiter.set(self.rate)
         self.queue.set(self.max_concurrent, self.max_queue)
         self.orders.clear()

@@ -27,7 +27,6 @@ class Endpoint:
     def __init__(self, state: State, handlers: Mapping[str, Handler]) -> None:
         self._state = state
         self._handlers = handlers
-        self._turnstile = state.turnstile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: Record = scope["mock.record"]
@@ -59,25 +58,9 @@ class Endpoint:
                 query=read_query(scope),
                 params=scope.get("path_params", {}),
                 tell=record.tell,
+                key=key,
             )
-            fault = wanted_fault(call, state, record.retry)
-            if fault is not None:
-                record.fault = fault.name
-                refusal = faults.refusal(fault)
-                if refusal is not None:
-                    return replace(refusal, model=faults.model_of(call))
-                if fault.needs_wide_character:
-                    call = replace(call, appendix=faults.NOTE)
-                if fault.name == "not-sse":
-                    call = replace(call, body=faults.without_stream(call.body))
-            await self._turnstile.enter()
-            found = handler(call, state)
-            answer = await found if inspect.isawaitable(found) else found
-            if answer.tokens or answer.prompt_tokens:
-                spent = state.limiter.charge(key, answer.prompt_tokens + answer.tokens)
-                if spent:
-                    answer = replace(answer, headers={**answer.headers, **spent})
-            return answer if fault is None else faults.spoil(fault, answer)
+            return await respond(handler, call, state, record, _charge)
         except ApiError as error:
             return error.answer()
         except Gone:
@@ -85,6 +68,45 @@ class Endpoint:
         except Exception:  # a fault of ours: the client gets OpenAI's words, standard error ours
             traceback.print_exc()
             return errors.our_fault().answer()
+
+
+Charge: TypeAlias = Callable[[str, int, State], Awaitable[dict[str, str]]]
+"""Takes an answer's tokens from a key's budget and returns the headers that tell of it; raises
+`ApiError` where the budget does not suffice."""
+
+
+async def respond(
+    handler: Handler, call: Call, state: State, record: Record, charge: Charge
+) -> Answer:
+    """Return the answer to a call, with the faults that it is to meet, once it is paid for.
+
+    Raises:
+        ApiError: the call is wrong, or its key has spent its budget.
+    """
+    fault = wanted_fault(call, state, record.retry)
+    if fault is not None:
+        record.fault = fault.name
+        refusal = faults.refusal(fault)
+        if refusal is not None:
+            return replace(refusal, model=faults.model_of(call))
+        if fault.needs_wide_character:
+            call = replace(call, appendix=faults.NOTE)
+        if fault.name == "not-sse":
+            call = replace(call, body=faults.without_stream(call.body))
+        if fault.name == "expired":
+            call = replace(call, ends_after=fault.after or 0)
+    await state.turnstile.enter()
+    found = handler(call, state)
+    answer = await found if inspect.isawaitable(found) else found
+    if answer.tokens or answer.prompt_tokens:
+        spent = await charge(call.key, answer.prompt_tokens + answer.tokens, state)
+        if spent:
+            answer = replace(answer, headers={**answer.headers, **spent})
+    return answer if fault is None else faults.spoil(fault, answer)
+
+
+async def _charge(key: str, tokens: int, state: State) -> dict[str, str]:
+    return state.limiter.charge(key, tokens)
 
 
 def wanted_fault(call: Call, state: State, retry: int) -> Fault | None:

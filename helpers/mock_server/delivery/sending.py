@@ -108,10 +108,11 @@ async def _send_whole(
     else:
         await send({"type": "http.response.body", "body": answer.body})
     record.tokens_sent = answer.tokens
-    state.journal.close(record, _outcome(answer))
+    state.journal.close(record, outcome(answer))
 
 
-def _outcome(answer: Whole) -> Outcome:
+def outcome(answer: Whole) -> Outcome:
+    """Return how an answer in one piece ends in the journal."""
     if answer.broken or answer.status >= 500:
         return "failed"
     return "refused" if answer.status >= 400 else "finished"

@@ -17,7 +17,7 @@ somebody wrote down, of which nothing is known."""
 
 
 def _nobody(reply: int | None, note: str | None) -> None:
-    """Tell nobody: a batch's lines are not in the journal."""
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class Call:
     """The variable parts of the path: `{"model": "mock-chat"}`."""
     appendix: str = ""
     """Text that a fault wants added to the reply."""
+    key: str = ""
+    """Whose budget pays for it."""
+    ends_after: int | None = None
+    """Lines after which a fault wants the batch's day to be over."""
     tell: Callable[[int | None, str | None], None] = _nobody
     """Tells the journal which scripted reply answers, by its id, and what is to say about it."""
 
