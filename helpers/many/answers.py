@@ -120,7 +120,11 @@ class PartFile:
 
     async def __aenter__(self) -> "PartFile":
         self._file = await _locked(self.path)
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
         if not self._keeps_errors:  # what failed is asked again, and stands there if it fails again
             self._errors.unlink(missing_ok=True)
         return self

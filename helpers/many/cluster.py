@@ -100,6 +100,8 @@ class _Driver:
 
     async def run(self) -> str:
         client, name, plan = self._client, self._name, self._plan
+        with suppress(TimeoutError):  # they may be on their way
+            await client.wait_for_workers(1, timeout=PATIENCE)
         workers = await self._workers()
         if not workers:
             raise RunError(

@@ -183,6 +183,7 @@ def test_a_batch_can_expire_with_part_of_its_answers(
     fault = "expired; after=3"
     if by_order:
         mock_openai.fail(fault, path="/v1/batches")
+        assert client.batches.list().data == []  # which the order is not for
     headers = {} if by_order else {"x-mock-fault": fault}
     batch = ended(client, begun(client, lines(10), **headers))
     assert (batch.status, counts(batch)) == ("expired", (10, 3, 0))
