@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -175,7 +176,7 @@ class _Batches:
             metadata={"job": self._job, "first": str(first), "last": str(last)},
         )
         self._note("begun", batch.id, first, last)
-        print(f"{batch.id}: lines {first} to {last}")
+        _say(f"{batch.id}: lines {first} to {last}")
         file.seek(0)
         file.truncate()
 
@@ -189,7 +190,7 @@ class _Batches:
                 batch = await self._client.batches.retrieve(id)
                 if shown.get(id) != batch.status:
                     shown[id] = batch.status
-                    print(f"{id}: {batch.status}")
+                    _say(f"{id}: {batch.status}")
                 if batch.status in OVER:
                     await self._fetch(batch)
             if self.open:
@@ -272,6 +273,11 @@ class _Batches:
         """Tell how each part stands."""
         for report in self._reports.values():
             self._progress.ended(report)
+
+
+def _say(text: str) -> None:
+    """Tell how it goes: beside the bar, and not among the last words."""
+    print(text, file=sys.stderr)
 
 
 def _failure(response: dict[str, Any] | None, error: dict[str, Any] | None) -> tuple[str, str]:

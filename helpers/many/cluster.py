@@ -6,6 +6,7 @@ dask.distributed is the extra `engine` of this project; only this module imports
 import asyncio
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -112,7 +113,8 @@ class _Driver:
         bound = plan.settings.bound
         print(
             f"{len(workers)} workers, {bound} calls in flight in each: "
-            f"at most {len(workers) * bound} at the server."
+            f"at most {len(workers) * bound} at the server.",
+            file=sys.stderr,
         )
         plugin = _as_plugin(Here(name, plan.settings))
         await client.register_plugin(plugin, name=name)

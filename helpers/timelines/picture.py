@@ -206,7 +206,8 @@ def _title(axes: Axes, run: Run) -> None:
     if number > 1:
         facts.append(f"peak in flight {run.peak_in_flight}")
     if run.requests:
-        facts.append(f"{in_seconds(run.end - run.start)} from first arrival to last end")
+        first = min(request.arrived for request in run.requests)
+        facts.append(f"{in_seconds(run.end - first)} from first arrival to last end")
     said = " · ".join(facts)
     if not run.name:
         axes.text(0, 0.35, said, size=9, color=INK)

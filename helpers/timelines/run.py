@@ -19,6 +19,8 @@ class Run:
     """None where nobody listened to the loop."""
     senders: Mapping[str, str] = field(default_factory=dict)
     """What the columns are called that sent the requests, by `request_id`."""
+    since: float | None = None
+    """When its time begins, where that is not with its first request."""
 
     @property
     def freezes(self) -> tuple[Freeze, ...]:
@@ -34,6 +36,8 @@ class Run:
     @property
     def start(self) -> float:
         """The first request's arrival; without requests, when the heartbeat began."""
+        if self.since is not None:
+            return self.since
         if self.requests:
             return min(request.arrived for request in self.requests)
         assert self.heartbeat is not None

@@ -4,6 +4,7 @@ import base64
 import html
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from helpers import observe
@@ -159,6 +160,7 @@ def timeline(
     *,
     heartbeat: Heartbeat | None = None,
     sharex: Timeline | None = None,
+    one_clock: bool = False,
     **runs: "Iterable[Request] | Recorded",
 ) -> Timeline:
     """Show who waited when: a lane for each request, from its arrival at the server to its end.
@@ -172,7 +174,8 @@ def timeline(
       block, or columns that ran (`side_by_side`). Add `heartbeat=` if you listened to the loop.
     - `timeline(one_by_one=…, together=…)` shows two runs or more below each other, on one time axis
       that starts for each with its first request. Underscores become spaces; a trailing one, as in
-      `async_=…`, goes away.
+      `async_=…`, goes away. With `one_clock=True` they are parts of one run, such as its workers:
+      time begins for all with the first request of any.
 
     `sharex=` another timeline draws this one on its time axis and its scale, as far as they reach:
     two figures that are to be compared, in two cells.
@@ -190,7 +193,15 @@ def timeline(
         if requests is not None or heartbeat is not None:
             raise TypeError("Give one stretch of requests, or named runs; not both.")
         named = {name.rstrip("_").replace("_", " "): run for name, run in runs.items()}
-        return Timeline(lambda: tuple(_run(n, run) for n, run in named.items()), None, sharex)
+
+        def gathered() -> tuple[Run, ...]:
+            found = tuple(_run(n, run) for n, run in named.items())
+            starts = [run.start for run in found if run.requests]
+            if not one_clock or not starts:
+                return found
+            return tuple(replace(run, since=min(starts)) for run in found)
+
+        return Timeline(gathered, None, sharex)
     if requests is not None:
         known = _run("", requests, heartbeat)
         return Timeline(lambda: (known,), None, sharex)

@@ -106,7 +106,8 @@ class _Paint:
         if number > 1:
             facts.append(f"peak in flight {run.peak_in_flight}")
         if number:
-            facts.append(f"{in_seconds(run.end - run.start)} from first arrival to last end")
+            first = min(request.arrived for request in run.requests)
+            facts.append(f"{in_seconds(run.end - first)} from first arrival to last end")
         name = f'<tspan font-weight="bold">{html.escape(run.name)}</tspan>  ' if run.name else ""
         self.parts.append(f'<text x="4" y="{y:.1f}">{name}{html.escape(" · ".join(facts))}</text>')
 

@@ -195,3 +195,14 @@ def test_a_stretch_and_named_runs_at_once_are_turned_down() -> None:
 def test_a_timeline_of_known_requests_records_no_block() -> None:
     with pytest.raises(TypeError, match="has its requests already"), timeline(together()):
         pass
+
+
+def test_parts_of_one_run_stand_on_one_clock() -> None:
+    early, late = one_after_another(2), (request(9, 105.0),)
+    apart = timeline(a=early, b=late).runs
+    assert [run.start for run in apart] == [100.0, 105.0]
+    together = timeline(one_clock=True, a=early, b=late, c=()).runs
+    assert [run.start for run in together] == [100.0, 100.0, 100.0]
+    titles = [text.get_text() for axes in timeline(one_clock=True, a=early, b=late).figure().axes
+              if axes.get_label() == "title" for text in axes.texts]  # fmt: skip
+    assert any("0.90 s from first arrival" in title for title in titles), titles
