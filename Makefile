@@ -71,7 +71,7 @@ bench: $(VENV)/dev.done      ## measure; nothing is asserted
 
 constraints:                 ## pin anew: the newest versions that pyproject.toml allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install -q -e '.[web,tools,test,lint,site,browser,lite,hub,binder]'
+	build/pins/bin/python -m pip install -q -e '.[web,tools,engine,test,lint,site,browser,lite,hub,binder]'
 	build/pins/bin/python -m tools.extra real | xargs build/pins/bin/python -m pip install -q --no-deps
 	(sed '/^[^#]/,$$d' constraints.txt; build/pins/bin/python -m pip freeze --exclude-editable) > build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -82,11 +82,11 @@ clean:
 $(VENV)/lab.done: $(DECLARED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Awaited needs Python 3.11 or newer; " + sys.executable + " is %d.%d. Name another: make PYTHON=python3.12 …" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[web,tools]'
+	$(PIP) -e '.[web,tools,engine]'
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/lab.done
-	$(PIP) -e '.[web,tools,test,lint]'
+	$(PIP) -e '.[web,tools,engine,test,lint]'
 	@touch $@
 
 $(VENV)/site.done: $(VENV)/lab.done

@@ -16,11 +16,12 @@ COURSE = "awaited"
 NAMED = ("openai", "ipykernel")
 """The packages that the lessons are about get a line each; the others share one."""
 
-EXTRAS = ("", "web", "tools")
-"""What the lessons need: the course itself, lesson 10's web framework, lesson 12's tools."""
+EXTRAS = ("", "web", "tools", "engine")
+"""What the lessons need: the course itself, lesson 10's web framework, lesson 12's tools, and the
+engine of lesson 13."""
 
 REPAIR = (
-    'To repair: run `%pip install -c ../constraints.txt -e "..[web,tools]"` in a cell, '
+    'To repair: run `%pip install -c ../constraints.txt -e "..[web,tools,engine]"` in a cell, '
     "then choose Kernel > Restart."
 )
 NEWER_PYTHON = "To repair: install a newer Python, then set the course up again with it."

@@ -36,7 +36,7 @@ def test_the_conda_environment_names_one_python_and_has_pip_install_the_pinned_v
     text = (ROOT / "environment.yml").read_text("utf-8")
     channel, python, *pip = re.findall(r"^ +- (.+)$", text, re.MULTILINE)
     assert channel == "conda-forge"
-    assert pip == ["pip", "pip:", "-c constraints.txt", "-e .[web,tools]"]
+    assert pip == ["pip", "pip:", "-c constraints.txt", "-e .[web,tools,engine]"]
     assert re.search(r"^name: awaited$", text, re.MULTILINE)
     # One equals sign and two numbers: for anything else Binder takes a Python of its own choice.
     named = re.fullmatch(r"python=(\d+\.\d+)", python)
@@ -49,7 +49,7 @@ def test_a_codespace_has_the_same_python_and_is_set_up_as_the_readme_says() -> N
     environment = (ROOT / "environment.yml").read_text("utf-8")
     assert f"  - python={told['image'].removeprefix('python:')}\n" in environment
     assert "pip install" in told["updateContentCommand"]
-    assert told["updateContentCommand"].endswith("-c constraints.txt -e '.[web,tools]'")
+    assert told["updateContentCommand"].endswith("-c constraints.txt -e '.[web,tools,engine]'")
 
 
 def test_the_cell_for_colab_installs_what_the_course_declares_and_leaves_its_jupyter_alone() -> (
@@ -70,11 +70,12 @@ def test_every_way_of_setting_up_installs_what_single_lessons_need() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert "fastapi" in declared("web")
     assert {"mypy", "pytest", "ruff"} <= declared("tools").keys()
+    assert "distributed" in declared("engine")
     for target in ("lab", "dev"):
         (recipe,) = re.findall(rf"^\$\(VENV\)/{target}\.done:.*\n((?:\t.*\n)+)", makefile, re.M)
-        assert re.search(r"-e '\.\[web,tools\b", recipe), target
+        assert re.search(r"-e '\.\[web,tools,engine\b", recipe), target
     for name in ("environment.yml", "README.md"):
-        assert re.search(r"-e \"?\.\[web,tools\]", (ROOT / name).read_text("utf-8")), name
+        assert re.search(r"-e \"?\.\[web,tools,engine\]", (ROOT / name).read_text("utf-8")), name
 
 
 def test_every_pin_is_exact_and_names_no_place() -> None:
@@ -95,7 +96,7 @@ def test_the_readme_shows_the_three_ways_to_set_up() -> None:
     assert "make lab" in README
     assert "conda env create -f environment.yml" in README
     assert "conda activate awaited" in README
-    assert 'pip install -c constraints.txt -e ".[web,tools]"' in README
+    assert 'pip install -c constraints.txt -e ".[web,tools,engine]"' in README
     assert "make test" in README
 
 

@@ -66,7 +66,7 @@ def test_packages_for_other_systems_and_for_developers_are_not_asked_for() -> No
 def test_the_web_framework_of_a_lesson_is_asked_for() -> None:
     found = examine("3.11.7", PYTHON, [Requirement('no-such-web>=1; extra == "web"')])
     assert "no-such-web is not installed; the course needs 1 or newer." in repr(found)
-    assert '-e "..[web,tools]"' in found.repair
+    assert '-e "..[web,tools,engine]"' in found.repair
 
 
 def test_a_course_that_is_not_installed_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_the_image_takes_what_is_there_and_installs_what_the_lessons_need() -> N
     assert all((ROOT / source).exists() for source in sources)
     let_in = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
     assert [line.strip("!") for line in let_in if line.startswith("!")] == sources
-    assert '".[web,tools]"' in text
+    assert '".[web,tools,engine]"' in text
     assert "-c constraints.txt" in text
     assert "nbgitpuller" in text
 

@@ -83,7 +83,8 @@ async def _engine() -> AsyncIterator[Any]:
         ) as cluster,
         Client(cluster, asynchronous=True, set_as_default=False) as engine,  # type: ignore[no-untyped-call]
     ):
-        yield engine
+        with engine.as_current():  # `wait` and `as_completed` ask for it; a notebook has another
+            yield engine
 
 
 @register(

@@ -46,7 +46,7 @@ def test_pip_installs_the_pinned_versions_for_that_python(tmp_path: Path) -> Non
     Only the package itself is replaced by what it declares: pip resolves for a Python that is not
     here from wheels alone.
     """
-    assert PIP == ["-c constraints.txt", "-e .[web,tools]"]
+    assert PIP == ["-c constraints.txt", "-e .[web,tools,engine]"]
     wanted = [str(each) for each in declared("web", "tools").values()]
     (tmp_path / "constraints.txt").write_text((ROOT / "constraints.txt").read_text("utf-8"))
     (tmp_path / "requirements.txt").write_text("\n".join([PIP[0], *wanted]))

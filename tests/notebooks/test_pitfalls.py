@@ -22,7 +22,6 @@ IN_THE_GUIDE = {
     45: "ReadError('')",
     46: "CancelledError: ",
     48: "RuntimeError: cannot reuse already awaited coroutine",
-    50: "TypeError: cannot pickle '_thread.RLock' object",
     51: "openai.APIStatusError: Error code: 405",
 }
 """Those that only the guide has: a text of each, in a table whose rows are run
