@@ -104,6 +104,7 @@ def test_half_a_line_that_a_killed_run_left_is_no_answer_and_is_asked_again(many
     assert sorted(many.paid().values()) == [1, 1, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_what_is_in_flight_and_nothing_is_paid_for_twice(many: Many) -> None:
     many.write(120)
     many.mock.pace(1.0, first=0.05, gap=0.0)

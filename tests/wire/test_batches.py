@@ -210,7 +210,7 @@ def test_a_batch_that_expires_at_once_executes_nothing(
 def test_what_was_never_executed_of_a_cancelled_batch_stands_in_the_error_file(
     client: OpenAI, mock_openai: MockOpenAI
 ) -> None:
-    mock_openai.pace(1.0, first=0.02)
+    mock_openai.pace(1.0, first=0.02, gap=0.0)
     mock_openai.batches(side_by_side=2)
     batch = begun(client, lines(60))
     while not counts(batch)[1]:
