@@ -101,7 +101,7 @@ async def asks_on_the_workers(trial: Trial) -> str:
     global _seen
     _seen = _Seen()
     async with _engine() as engine:
-        with explaining("13-1", trial):
+        with explaining(trial):
             try:
                 answers = await trial.run_awaited(engine, ask, list(QUESTIONS))
             except NotYet as verdict:
