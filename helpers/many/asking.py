@@ -74,6 +74,8 @@ class Report:
     tokens: int = 0
     stopped: str = ""
     """Why it ended before its last line; empty if it did not."""
+    broke: str = ""
+    """The error that ended it on a cluster's worker; empty if none did."""
 
     def fail(self, file: PartFile, line: int, kind: str, reason: str) -> None:
         """Note a line that has no answer."""

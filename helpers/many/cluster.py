@@ -171,8 +171,9 @@ class _Driver:
                     return
                 threads = sum(worker["nthreads"] for worker in workers.values())
                 share = self._plan.per_minute and self._plan.per_minute / max(1, len(workers))
-                # Two for each thread: a worker has its next part when one ends.
-                while len(lanes) < 2 * threads and not self._is_over:
+                # One for each thread, none waiting behind it: when a part kills its worker, dask
+                # blames all that the worker had.
+                while len(lanes) < threads and not self._is_over:
                     lanes.add(asyncio.create_task(self._lane(share)))
                 if not lanes and self._is_over:
                     return
@@ -211,6 +212,9 @@ class _Driver:
             else:
                 self._progress.broke(part.number, _why(error))
         else:
+            if report.broke:
+                self._progress.broke(part.number, report.broke)
+                return
             self._progress.ended(report)
             if report.stopped:
                 self._stop(report.stopped)
@@ -298,7 +302,12 @@ async def answer_on_worker(
     tell = _every(
         EACH, lambda count: worker.log_event(name, {"part": part.number, "answered": count})
     )
-    return await answer_part(desk, Path(source), Path(folder), part, options, tell)
+    # An error is returned as words: one that cannot be pickled, or its traceback, would leave the
+    # driver waiting for this part for ever.
+    try:
+        return await answer_part(desk, Path(source), Path(folder), part, options, tell)
+    except Exception as error:
+        return Report(part.number, broke=f"{type(error).__name__}: {error}"[:500])
 
 
 def _every(seconds: float, tell: Callable[[int], Any]) -> Callable[[int], None]:

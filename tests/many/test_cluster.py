@@ -32,11 +32,10 @@ class Cluster:
         self.address = self._say(self.scheduler, r"Scheduler at:\s+(tcp://127\.0\.0\.1:\d+)")
         self.nannies: list[subprocess.Popen[str]] = []
 
-    def add_worker(self) -> None:
+    def add_worker(self, *options: str) -> None:
         """Start a worker under a nanny, and wait until the scheduler has it."""
-        nanny = self._start(
-            "worker", self.address, "--nthreads", "1", "--dashboard-address", "127.0.0.1:0"
-        )
+        private = ("--nthreads", "1", "--dashboard-address", "127.0.0.1:0")
+        nanny = self._start("worker", self.address, *private, *options)
         self._say(nanny, r"(Registered to:.*)")
         self.nannies.append(nanny)
 
@@ -81,11 +80,11 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def running(workers: int = WORKERS) -> Iterator[Cluster]:
+def running(workers: int = WORKERS, *options: str) -> Iterator[Cluster]:
     made = Cluster()
     try:
         for _ in range(workers):
-            made.add_worker()
+            made.add_worker(*options)
         yield made
     finally:
         made.close()
@@ -208,6 +207,44 @@ def test_a_worker_that_joins_late_takes_part(many: Many) -> None:
     assert process.returncode == 0
     assert many.is_whole(300)
     assert max(one.in_flight for one in many.asked()) > 4
+
+
+POISON = """
+import os
+from helpers.many import cluster
+
+if not hasattr(cluster, "whole"):  # a preload may be loaded twice
+    cluster.whole = cluster.answer_part
+
+async def answer_part(desk, source, folder, part, *rest):
+    if part.number == 2:
+        os._exit(1)
+    if part.number == 4:
+        raise ValueError("not mine")
+    return await cluster.whole(desk, source, folder, part, *rest)
+
+cluster.answer_part = answer_part
+"""
+"""Loaded by each worker as it starts: the second part ends whoever begins it, the fourth fails."""
+
+
+@pytest.mark.slow
+def test_a_part_that_kills_each_worker_is_given_up_and_told_and_the_others_go_on(
+    many: Many, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    many.write(60)
+    preload = tmp_path / "poison.py"
+    preload.write_text(POISON)
+    with running(WORKERS, "--preload", str(preload)) as made:
+        assert many.run("--part", "10", "--cluster", made.address) == 1
+    said = capsys.readouterr().out
+    assert "Part 2 (lines 11 to 20) broke off: each worker that had it died" in said
+    assert "Part 4 (lines 31 to 40) broke off: ValueError: not mine" in said
+    others = [*range(1, 11), *range(21, 31), *range(41, 61)]
+    assert sorted(row["line"] for row in many.rows()) == others
+    assert many.run("--part", "10") == 0
+    assert many.is_whole(60)
+    assert set(many.paid().values()) == {1}
 
 
 @pytest.mark.slow
