@@ -18,11 +18,16 @@ DESCRIPTION = 160
 
 FIRST = "notebooks/00_start_here"
 
+ELSEWHERE = {"two-commands": "install-it"}
+"""Parts of README that the front page has under another title."""
+
 
 def lead_to_the_front(app: Sphinx, page: str, text: list[str]) -> None:
     """Let what a page says of README lead to the front page, which has README's parts."""
-    if page.startswith("docs/"):
+    if page.startswith(("docs/", "notebooks/")):
         text[0] = text[0].replace("](../README.md", "](../index.md")
+        for part, there in ELSEWHERE.items():
+            text[0] = text[0].replace(f"](../index.md#{part})", f"](../index.md#{there})")
 
 
 def finish(
