@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.browser.conftest import chromium as chromium
 from tests.needs import missing
 from tools.site import ROOT
 from tools.site.build import LITE

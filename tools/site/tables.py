@@ -19,11 +19,12 @@ class Cards(SphinxTransform):
     def apply(self, **_: Any) -> None:
         for table in self.document.findall(nodes.table):
             named = columns(table)
-            if len(named) > MOST and all(named):
+            if len(named) > MOST and all(named[1:]):  # one without a name names its row
                 table["classes"].append("cards")
                 for row in rows(table):
                     for column, cell in zip(named, row, strict=True):
-                        cell.insert(0, _label(column))
+                        if column:
+                            cell.insert(0, _label(column))
 
 
 def columns(table: nodes.table) -> list[str]:
