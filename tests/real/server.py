@@ -17,10 +17,10 @@ API_KEY = "a-key-for-loopback"
 TOKENS = 200
 """The ceiling on a reply whose request names none, and that finds no end: 3 s of one core."""
 
-ENDS = (".", *(f"\n\n{first}" for first in string.printable if first not in "{[ \t\n\r\v\f"))
-"""What ends a reply: its first sentence, or the next paragraph's beginning, after some 25 tokens.
-Words are not judged, but a lesson takes no broken-off text for an answer, and so small a model may
-find no end of its own. An empty line alone is no end: JSON that was asked for begins behind one."""
+ENDS = (".", *(f"\n{first}" for first in string.printable if first not in '{[]}" \t\n\r\v\f'))
+"""What ends a reply: its first sentence, or the next line's beginning, after some 25 tokens. Words
+are not judged, but a lesson takes no broken-off text for an answer, and so small a model may find
+no end of its own. A line of JSON ends none."""
 
 CONTEXT = 8192
 """Tokens, shared by all that is in flight; what the model was trained on. Costs 190 MB."""
