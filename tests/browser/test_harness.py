@@ -40,7 +40,7 @@ def test_a_widget_that_changes_during_an_await_shows_its_last_value(
 def test_run_all_tells_what_failed_and_what_was_left_out(
     in_jupyterlab: Callable[[Path], OpenNotebook], tmp_path: Path
 ) -> None:
-    # While the first cell sleeps even a busy browser sends the others: when a cell fails, the kernel
+    # While the first cell sleeps even a busy browser sends the others: when one fails, the kernel
     # leaves out what is in its queue, and runs what comes later.
     cells = ("import time\n\ntime.sleep(2)", "1 / 0", "print('never')")
     notebook = in_jupyterlab(written(tmp_path / "mine", *cells))
