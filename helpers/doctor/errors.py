@@ -599,11 +599,12 @@ def _async_items(kind: type, target: ast.expr | None, spot: Spot) -> Finding:
 
 def _plain_items(kind: type, target: ast.expr | None, spot: Spot) -> Finding | None:
     source, names = spot.source, spot.names
+    whole = f"{first_words(an(plain_name(kind)))} is a whole answer, and gives no pieces"
     if protocols.answer_of_the_sdk(kind):
         change = remedies.streamed(source, target, names)
         if change is not None:
             return Finding(
-                f"{first_words(an(plain_name(kind)))} is a whole answer, and gives no pieces",
+                whole,
                 "The request was sent without stream=True, so that the answer came whole.",
                 change,
                 "02",
@@ -611,17 +612,18 @@ def _plain_items(kind: type, target: ast.expr | None, spot: Spot) -> Finding | N
     if protocols.of_the_sdk(kind):
         if not protocols.iterable(kind):
             return None
+        if protocols.answer_of_the_sdk(kind) and "Page" not in plain_name(kind):
+            return Finding(
+                whole,
+                "Ask for a stream with stream=True where it is made, or read the answer as it is.",
+                None,
+                "02",
+            )
         return Finding(
-            "A blocking client's answer is gone over with a plain for"
-            if not protocols.answer_of_the_sdk(kind) or "Page" in plain_name(kind)
-            else f"{first_words(an(plain_name(kind)))} is a whole answer, and gives no pieces",
+            "A blocking client's answer is gone over with a plain for",
             "async for waits for one item after another; a blocking client gives it nothing to "
-            "wait for. Leave out the async, or call an AsyncOpenAI client."
-            if not protocols.answer_of_the_sdk(kind) or "Page" in plain_name(kind)
-            else "Ask for a stream with stream=True where it is made, or read the answer as it is.",
-            remedies.plain(source, target, names)
-            if not protocols.answer_of_the_sdk(kind) or "Page" in plain_name(kind)
-            else None,
+            "wait for. Leave out the async, or call an AsyncOpenAI client.",
+            remedies.plain(source, target, names),
             "02",
         )
     if kind is type(None):

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
 from typing import IO, Any
 
 try:
@@ -129,12 +128,7 @@ class PartFile:
             self._errors.unlink(missing_ok=True)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for file in (self._file, self._failed):
             if file is not None:
                 file.close()

@@ -275,16 +275,20 @@ async def read_limits(call: Call, state: State) -> Any:
     }
 
 
+def _expect_known(body: dict[str, Any], kind: type[fields.Declared], refusal: str) -> None:
+    """Refuse a name that the order does not have. `refusal`: with places for it and for those."""
+    for name in body:
+        if name not in kind.model_fields:
+            raise ApiError(400, refusal.format(name, ", ".join(kind.model_fields)))
+
+
 async def set_limits(call: Call, state: State) -> Any:
     """Answer `PUT /mock/limits {"requests": 10, "tokens": …, "period": 60, "max_concurrent": 4}`.
 
     What is not named is not limited.
     """
     body = fields.json_object(call.body)
-    known = Limits.model_fields
-    for name in body:
-        if name not in known:
-            raise ApiError(400, f"There is no limit '{name}'. There are: {', '.join(known)}.")
+    _expect_known(body, Limits, "There is no limit '{}'. There are: {}.")
     limits = fields.read(Limits, body)
     period = PERIOD if limits.period is None else limits.period
     state.limiter.set(Rate(requests=limits.requests, tokens=limits.tokens, period=period))
@@ -300,10 +304,7 @@ async def read_batches(call: Call, state: State) -> Any:
 async def set_batches(call: Call, state: State) -> Any:
     """Answer `PUT /mock/batches {"side_by_side": 100, "pace": 0.1}`; `null`: the server's pace."""
     body = fields.json_object(call.body)
-    known = Batches.model_fields
-    for name in body:
-        if name not in known:
-            raise ApiError(400, f"Batches have no '{name}'. They have: {', '.join(known)}.")
+    _expect_known(body, Batches, "Batches have no '{}'. They have: {}.")
     settings = fields.read(Batches, body)
     if settings.side_by_side is not None:
         state.side_by_side = settings.side_by_side
