@@ -446,6 +446,16 @@ async def blocks_meanwhile(lesson: Lesson, conversation: Any, show: Callable[[st
     return "…" * len(pieces)
 
 
+def shown_by(answer: Callable[..., Any], lesson: Lesson) -> Callable[..., object]:
+    """Return an answer to exercise 2, with the lesson's names and a right `api_predict`."""
+    run_cell("exercise-1-solution", lesson)
+
+    async def show_and_keep(conversation: Any, show: Callable[[str], None]) -> object:
+        return await answer(lesson, conversation, show)
+
+    return show_and_keep
+
+
 async def shows_by_a_plain_for(
     lesson: Lesson, conversation: Any, show: Callable[[str], None]
 ) -> object:
@@ -465,12 +475,7 @@ async def awaits_the_pieces(
 def test_an_async_generator_read_in_another_way_is_told_how(
     wrong: Callable[..., Any], lesson: Lesson
 ) -> None:
-    run_cell("exercise-1-solution", lesson)
-
-    async def show_and_keep(conversation: Any, show: Callable[[str], None]) -> object:
-        return await wrong(lesson, conversation, show)
-
-    assert "has many results, one after another" in verdict("02-2", show_and_keep, lesson)
+    assert "has many results, one after another" in verdict("02-2", shown_by(wrong, lesson), lesson)
     assert "`async for piece in …:`" in hint("02-2")
 
 
@@ -490,16 +495,14 @@ def test_an_async_generator_read_in_another_way_is_told_how(
 def test_a_wrong_show_and_keep_is_told_why(
     wrong: Callable[..., Any], says: str, lesson: Lesson
 ) -> None:
-    run_cell("exercise-1-solution", lesson)
-
-    async def show_and_keep(conversation: Any, show: Callable[[str], None]) -> object:
-        return await wrong(lesson, conversation, show)
-
-    said = verdict("02-2", show_and_keep, lesson)
+    said = verdict("02-2", shown_by(wrong, lesson), lesson)
     assert said.startswith("not yet")
     assert says in said
-    if wrong is asks_for_a_whole_answer:
-        assert "Which function hands on the pieces" in hint("02-2")
+
+
+def test_who_shows_a_whole_answer_is_helped_to_the_pieces(lesson: Lesson) -> None:
+    verdict("02-2", shown_by(asks_for_a_whole_answer, lesson), lesson)
+    assert "Which function hands on the pieces" in hint("02-2")
 
 
 def test_a_plain_function_that_shows_and_keeps_is_turned_down_as_it_cannot_be_awaited(
@@ -541,10 +544,5 @@ async def asks_by_itself(lesson: Lesson, conversation: Any, show: Callable[[str]
 def test_a_right_show_and_keep_by_another_road_is_taken(
     right: Callable[..., Any], lesson: Lesson
 ) -> None:
-    run_cell("exercise-1-solution", lesson)
-
-    async def show_and_keep(conversation: Any, show: Callable[[str], None]) -> object:
-        return await right(lesson, conversation, show)
-
-    said = verdict("02-2", show_and_keep, lesson)
+    said = verdict("02-2", shown_by(right, lesson), lesson)
     assert said.startswith("passed"), said

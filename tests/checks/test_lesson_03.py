@@ -200,8 +200,11 @@ def test_a_wrong_repair_is_told_what_was_seen(answer: Answer, reason: str, reque
     assert not verdict.passed
     assert reason in verdict.saw[0]
     assert verdict.saw[1] == f"{requests} reached the server."
-    if answer is asks_twice:
-        assert "Await once" in hint("03-1")
+
+
+def test_who_asks_twice_is_helped_to_keep_what_came() -> None:
+    judged("03-1", asks_twice)
+    assert "Await once" in hint("03-1")
 
 
 @pytest.mark.parametrize(
