@@ -150,6 +150,7 @@ def build(state: State) -> ASGIApp:
             path,
             headers.get("x-mock-client"),
             int(retry) if retry.isascii() and retry.isdigit() and len(retry) < 10 else 0,
+            arrived=scope.get("mock.asked"),
         )
         try:
             if path.startswith(azure.ROOT):

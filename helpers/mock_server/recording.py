@@ -1,6 +1,5 @@
 """Passes requests on to a real endpoint, and writes its answers down as scripted replies."""
 
-import asyncio
 import json
 import re
 import time
@@ -13,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from helpers.mock_server.api import heard
 from helpers.mock_server.control.journal import MAX_TEXT, Outcome, Record
 from helpers.mock_server.control.state import State
+from helpers.mock_server.delivery.clock import unless_gone
 from helpers.mock_server.delivery.sending import deliver, hang_up
 from helpers.mock_server.protocol import azure
 from helpers.mock_server.protocol.answers import Call
@@ -60,8 +60,7 @@ class Recorder:
                 body=await read_body(receive, self._state.max_body),
                 query=read_query(scope),
             )
-            passing = asyncio.ensure_future(self._pass_on(call, scope, send))
-            await _until_done(passing, receive)
+            await unless_gone(self._pass_on(call, scope, send), receive)
         except ApiError as error:
             await deliver(error.answer(), self._state, record, receive, send)
         except httpx2.HTTPError as problem:  # in the middle of an answer
@@ -187,25 +186,3 @@ def without(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, dict):
         return {without(name, secrets): without(part, secrets) for name, part in value.items()}
     return value
-
-
-async def _until_done(passing: "asyncio.Future[None]", receive: Receive) -> None:
-    """Wait for an answer to be passed on.
-
-    Raises:
-        Gone: the client hung up; the answer is no longer read.
-    """
-
-    async def hung_up() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    leaving = asyncio.ensure_future(hung_up())
-    try:
-        await asyncio.wait((passing, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not passing.done():
-            raise Gone
-        passing.result()
-    finally:
-        leaving.cancel()
-        passing.cancel()

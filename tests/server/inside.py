@@ -48,6 +48,8 @@ class Inside:
 
         async def send(message: Any) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                over.set()  # as ASGI has it: who listens after the answer hears of its end
 
         await self._app(scope, receive, send)
         assert sent, "nothing was answered"

@@ -1,12 +1,21 @@
 """Connections: how long an idle one is kept, and what is made of an offer to speak HTTP/2."""
 
+import asyncio
+import contextlib
+import os
 import re
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 from openai import DEFAULT_CONNECTION_LIMITS
+from uvicorn.config import Config
 
-from helpers.mock_server.server import KEEP_ALIVE, MAX_PIPELINED
+from helpers.mock_server.app import build
+from helpers.mock_server.control.state import State
+from helpers.mock_server.server import KEEP_ALIVE, MAX_PIPELINED, Listening, bind
 from helpers.pytest_plugin import MockOpenAI
 
 
@@ -104,3 +113,65 @@ def test_a_body_in_chunks_with_a_trailer_is_read(mock_openai: MockOpenAI) -> Non
             connection.sendall(request[place : place + 50])
         connection.sendall(b"0\r\nx-trailer: a\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the event loop accepts by itself")
+def test_connections_that_come_together_are_accepted_together() -> None:
+    """libuv accepts one at each round of its loop, and a round takes milliseconds under load."""
+    listener = bind(0)
+    config = Config(build(State()), lifespan="off", log_config=None)
+
+    async def scene(clients: contextlib.ExitStack) -> int:
+        config.load()
+        server = Listening(config, "a test")
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])
+        for _ in range(50):
+            clients.enter_context(socket.create_connection(listener.getsockname(), timeout=5))
+        rounds = 0
+        while len(server.server_state.connections) < 50:
+            await asyncio.sleep(0)
+            rounds += 1
+            assert rounds < 10_000, "they were never accepted"
+        await server.shutdown()
+        return rounds
+
+    factory = config.get_loop_factory()
+    with contextlib.ExitStack() as clients, asyncio.Runner(loop_factory=factory) as runner:
+        assert runner.run(scene(clients)) < 25
+    assert listener.fileno() == -1, "a stopped server still listens"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+def test_a_server_that_may_open_no_more_files_goes_on_when_some_are_closed() -> None:
+    import resource
+
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40));"
+        "from helpers.mock_server.__main__ import main; main()"
+    )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--port", "0", "--exit-with-parent"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            found = re.search(r":(\d+)/v1", server.stdout.readline())
+            assert found is not None
+            address = "127.0.0.1", int(found.group(1))
+            with contextlib.ExitStack() as idle:
+                for _ in range(60):
+                    idle.enter_context(socket.create_connection(address, timeout=5))
+                time.sleep(2)
+                assert server.poll() is None
+            with socket.create_connection(address, timeout=30) as client:
+                client.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+                assert client.recv(12) == b"HTTP/1.1 200"
+        finally:
+            server.kill()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    assert spent < 1.5, "it tried again and again while it could not"

@@ -23,8 +23,10 @@ from openai import (
 
 from helpers.checks.exercise import TURNS
 from helpers.mock_server import inside
+from helpers.mock_server.api import chat
 from helpers.mock_server.control.state import State
 from helpers.mock_server.inside import Door
+from helpers.mock_server.protocol.answers import Event
 from helpers.mock_server.protocol.pacing import Pace
 from helpers.pytest_plugin import MockOpenAI
 
@@ -278,6 +280,21 @@ def test_a_fault_of_the_servers_own_is_a_500(
     with httpx2.Client(transport=Door(State()).blocking) as http:
         assert http.get(f"http://{inside.HOST}/v1/models").status_code == 500
     assert "a slip of ours" in caplog.text
+
+
+def test_a_fault_of_the_servers_own_breaks_a_stream_off(
+    door: Door, blocking: OpenAI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slips(*_: object) -> Iterator[Event]:
+        yield 0, 1, b'data: {"choices": []}\n\n'
+        yield 1, 1, b'data: {"choices": []}\n\n'
+        raise RuntimeError("a slip of ours")
+
+    monkeypatch.setattr(chat, "_events", slips)
+    with pytest.raises(APIConnectionError):
+        list(blocking.chat.completions.create(**ASK, stream=True))
+    assert "a slip of ours" in caplog.text
+    assert outcomes(door) == ["failed"]
 
 
 REQUESTS: list[tuple[str, str, Any]] = [

@@ -1,6 +1,8 @@
 """When tokens leave: absolute moments, jitter that repeats, one dial over all."""
 
 import itertools
+import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from helpers.mock_server.control.state import State
+from helpers.mock_server.inside import HOST, Door
 from helpers.mock_server.protocol.pacing import Pace, changed, parse
 from helpers.observe import Request
 from helpers.pytest_plugin import MockOpenAI
@@ -104,6 +108,46 @@ def test_a_late_start_does_not_add_up(mock_openai: MockOpenAI, http: httpx2.Clie
     # 200 tokens at 2 ms: a sleep for each gap would be late by its own error 200 times.
     seen = streamed(mock_openai, http, "dial=1,first=0,gap=0.002,tokens=200")
     assert seen.tokens[-1] - seen.arrived == pytest.approx(0.398, abs=LATE)
+
+
+def test_a_pace_counts_from_when_the_request_was_there(mock_openai: MockOpenAI) -> None:
+    """What comes slowly is not late, and what the server takes to read it is not the client's."""
+    body = json.dumps({**STORY, "stream": True}).encode()
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer mock\r\n"
+        b"x-mock-pace: dial=1,first=0.2,gap=0,tokens=5\r\ncontent-length: %d\r\n\r\n" % len(body)
+    )
+    url = mock_openai.http.base_url
+    with socket.create_connection((url.host, url.port or 0), timeout=30) as slow:
+        slow.sendall(head + body[:10])
+        time.sleep(0.3)
+        slow.sendall(body[10:])
+        while b"[DONE]" not in slow.recv(65536):
+            pass
+    (seen,) = mock_openai.requests()
+    assert seen.started is not None
+    assert seen.started - seen.arrived >= 0.3 - EARLY
+    assert seen.tokens[0] - seen.started >= 0.2 - EARLY
+
+
+def test_a_stream_that_begins_late_catches_up_and_does_not_gush() -> None:
+    door = Door(State())
+    was_asked = door.ask
+
+    def asked_before(request: httpx2.Request, body: bytes) -> Any:
+        exchange = was_asked(request, body)
+        exchange.scope["mock.asked"] = time.monotonic() - 1.0
+        return exchange
+
+    door.ask = asked_before  # type: ignore[method-assign]
+    headers = {"authorization": "Bearer mock", "x-mock-pace": "dial=1,first=0.2,gap=0.1,tokens=8"}
+    with httpx2.Client(transport=door.blocking, headers=headers, timeout=30.0) as client:
+        client.post(f"{door.base_url}/chat/completions", json={**STORY, "stream": True})
+        (seen,) = client.get(f"http://{HOST}/mock/journal").json()["requests"]
+    # It is 0.8 s late with its first token. Each gap is half a gap shorter, until it is in time.
+    steps = [there - here for here, there in itertools.pairwise(seen["tokens"])]
+    assert min(steps) >= 0.05 - EARLY
+    assert sum(steps) < 0.05 * 7 + LATE
 
 
 def test_the_head_of_a_stream_does_not_wait_for_its_first_token(

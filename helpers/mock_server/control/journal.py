@@ -41,7 +41,7 @@ class Record:
     status: int | None = None
     fault: str | None = None
     started: float | None = None
-    """When its turn came; later than `arrived` where it had to queue."""
+    """When its turn came; later than `arrived` where it had to queue, or its body took its time."""
     first_byte: float | None = None
     tokens: "array[float]" = field(default_factory=lambda: array("d"))
     ended: float | None = None
@@ -118,9 +118,17 @@ class Journal:
         return len(self._running)
 
     def open(
-        self, method: str, path: str, client: str | None, retry: int, batch: str | None = None
+        self,
+        method: str,
+        path: str,
+        client: str | None,
+        retry: int,
+        batch: str | None = None,
+        arrived: float | None = None,
     ) -> Record:
-        """Note that a request arrived, or that the turn of a batch's line has come."""
+        """Note that a request arrived, or that the turn of a batch's line has come: now, if not
+        said when.
+        """
         self.latest += 1
         record = Record(
             id=self.latest,
@@ -128,7 +136,7 @@ class Journal:
             method=method[:MAX_TEXT],
             path=path[:MAX_TEXT],
             retry=retry,
-            arrived=time.monotonic(),
+            arrived=time.monotonic() if arrived is None else arrived,
             in_flight=len(self._running) + 1,
             batch=batch,
         )
@@ -151,8 +159,10 @@ class Journal:
         The moment is the one before they were handed to the socket: taken after it, on a busy
         machine, it may be later than the client's reading of them.
         """
-        for _ in range(count):
+        if count == 1:
             record.tokens.append(left)
+        else:
+            record.tokens.extend([left] * count)
         record.tokens_sent += count
         if self.watchers and count:
             self._tell("token", record)

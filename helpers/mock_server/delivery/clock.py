@@ -1,102 +1,39 @@
-"""Waits: for a moment, for a place, and never longer than the client does."""
+"""Waits: for a moment, and never longer than the client does."""
 
 import asyncio
-import contextlib
 import time
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from starlette.types import Receive
 
 from helpers.mock_server.protocol.asgi import Gone
 
+T = TypeVar("T")
 
-class Clock:
-    """Waits for a moment, or for the client to hang up, whichever comes first."""
 
-    __slots__ = ("_loop", "_receive", "_watcher", "gone", "sleeper")
+async def unless_gone(work: Awaitable[T], receive: Receive) -> T:
+    """Return what some work gives; give it up when the client hangs up.
 
-    def __init__(self, receive: Receive) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._receive = receive
-        self._watcher: asyncio.Task[None] | None = None
-        self.sleeper: asyncio.Future[None] | None = None
-        """What is waited for; cancelled when the client hangs up."""
-        self.gone = False
-
-    def __enter__(self) -> "Clock":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
-
-    async def until(self, moment: float) -> None:
-        """Wait until `time.monotonic()` is `moment`.
-
-        Raises:
-            Gone: the client hung up meanwhile.
-        """
-        delay = moment - time.monotonic()
-        if delay <= 0:
-            if self.gone:
-                raise Gone
-            return
-        sleeper = self._loop.create_future()
-        timer = self._loop.call_later(delay, _wake, sleeper)
-        try:
-            await self.outcome(sleeper)
-        finally:
-            timer.cancel()
-
-    async def outcome(self, future: "asyncio.Future[None]") -> None:
-        """Wait until a future is done.
-
-        Raises:
-            Gone: the client hung up meanwhile.
-        """
-        self.watch()
-        self.sleeper = future
-        try:
-            await future
-        except asyncio.CancelledError:
-            if not self.gone:
-                raise
-        if self.gone:
+    Raises:
+        Gone: the client hung up before.
+    """
+    working = asyncio.ensure_future(work)
+    listening = asyncio.ensure_future(until_gone(receive))
+    try:
+        await asyncio.wait([working, listening], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             raise Gone
-
-    async def breathe(self) -> None:
-        """Let others run.
-
-        Raises:
-            Gone: the client hung up meanwhile.
-        """
-        self.watch()
-        await asyncio.sleep(0)
-        if self.gone:
-            raise Gone
-
-    def watch(self) -> None:
-        """See to it that a hang-up is noticed from now on.
-
-        Raises:
-            Gone: it has been noticed.
-        """
-        if self._watcher is None:
-            self._watcher = self._loop.create_task(self._watch())
-        elif self.gone:
-            raise Gone
-
-    async def _watch(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
-            self.gone = True
-            if self.sleeper is not None:
-                self.sleeper.cancel()
+        return working.result()
+    finally:
+        listening.cancel()
+        working.cancel()
 
 
-def _wake(sleeper: "asyncio.Future[None]") -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
+async def until_gone(receive: Receive) -> None:
+    """Return when the client has hung up, or has its whole answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class Alarms:

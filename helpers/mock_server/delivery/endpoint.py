@@ -1,6 +1,7 @@
 """The way in: what a call has to pass before its handler answers it, and what then leaves."""
 
 import inspect
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -49,6 +50,7 @@ class Endpoint:
             if length.isdecimal() and int(length[:20]) > state.max_body:
                 raise errors.body_too_large(state.max_body)
             body = await read_body(receive, state.max_body)
+            record.started = scope.get("mock.asked") or time.monotonic()
             deployment = scope.get("mock.deployment")
             call = Call(
                 method=scope["method"],

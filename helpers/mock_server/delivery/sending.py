@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Send
 
 from helpers.mock_server.control.journal import MAX_TEXT, Journal, Outcome, Record
 from helpers.mock_server.control.state import State
-from helpers.mock_server.delivery.clock import Clock, alarms
+from helpers.mock_server.delivery.clock import alarms, unless_gone, until_gone
 from helpers.mock_server.protocol.answers import SSE_TYPE, Answer, Cut, Stream, Whole
 from helpers.mock_server.protocol.asgi import Gone
 from helpers.mock_server.protocol.errors import ApiError
@@ -22,6 +22,11 @@ FAR_BEHIND = 4
 SOON = 1.0
 """Seconds of a wait up to which it shares its timer with others. A longer one has its own, which
 goes at once when the client does."""
+
+HASTE = 0.5
+"""The share of a gap by which each is shorter while a stream that began late catches up: of a
+thousand that are asked for at once the last begins two tenths of a second late, and none is to come
+in a gush."""
 
 
 async def deliver(
@@ -45,9 +50,8 @@ async def deliver(
         return
     try:
         if place is not None:
-            with Clock(receive) as clock:
-                await clock.outcome(place)
-        record.started = time.monotonic()
+            await unless_gone(place, receive)
+            record.started = time.monotonic()
         await _send(answer, state, record, receive, send)
     finally:
         state.queue.leave(place)
@@ -84,9 +88,9 @@ async def _send_whole(
     answer: Whole, state: State, record: Record, receive: Receive, send: Send
 ) -> None:
     wait = answer.pace.total(answer.turns) + answer.late
-    if wait > 0:
-        with Clock(receive) as clock:
-            await clock.until((record.started or record.arrived) + wait)
+    left = (record.started or record.arrived) + wait - time.monotonic()
+    if left > 0:
+        await unless_gone(asyncio.sleep(left), receive)
     if answer.cut == 0:
         state.journal.close(record, "failed")
         await hang_up(receive, send)
@@ -121,26 +125,41 @@ def outcome(answer: Whole) -> Outcome:
 async def _send_stream(
     answer: Stream, state: State, record: Record, receive: Receive, send: Send
 ) -> None:
-    with Clock(receive) as clock:
-        # In a task of its own: a token that wakes it need not pass through all its callers.
-        whole = await asyncio.get_running_loop().create_task(
-            _send_events(answer, state.journal, record, clock, send)
-        )
-    if whole:
-        state.journal.close(record, "failed" if answer.broken else "finished")
-    else:
-        state.journal.close(record, "failed")
-        await hang_up(receive, send)
+    # The events leave in a task of their own: a token that wakes it need not pass through all its
+    # callers, and this one listens. It hears of the end, too: of the answer, or of the connection.
+    sending = asyncio.get_running_loop().create_task(
+        _send_events(answer, state.journal, record, send)
+    )
+    try:
+        await until_gone(receive)
+    finally:
+        if not sending.done():
+            sending.cancel()
+            await asyncio.wait([sending])
+    if sending.cancelled():
+        raise Gone
+    sending.result()
+    state.journal.close(record, "failed" if answer.broken else "finished")
 
 
-async def _send_events(
-    answer: Stream, journal: Journal, record: Record, clock: Clock, send: Send
-) -> bool:
-    """Send a stream's head and events; return whether it came to its end."""
+async def _send_events(answer: Stream, journal: Journal, record: Record, send: Send) -> None:
+    """Send a stream's head and events; where it breaks off, drop the connection."""
+    try:
+        whole = await _send_in_time(answer, journal, record, send)
+    except Exception:
+        await _break_off(send)
+        raise
+    if not whole:
+        journal.close(record, "failed")
+        await _break_off(send)
+
+
+async def _send_in_time(answer: Stream, journal: Journal, record: Record, send: Send) -> bool:
+    """Send a stream's head and events, each when it is due; return whether it came to its end."""
     start = due = answer.started or record.started or record.arrived
     if answer.late:
         start += answer.late
-        await clock.until(start)
+        await asyncio.sleep(start - time.monotonic())
     journal.first_byte(record, 200)
     await send(head(200, SSE_TYPE, answer.headers, record, None))
     alarm = alarms().at
@@ -151,68 +170,80 @@ async def _send_events(
     even = answer.pace.even  # a thousand streams have no generator to spare for a sum
     first, gap = answer.pace.total(1), answer.pace.gap * answer.pace.dial
     patience = -FAR_BEHIND * gap
+    late = max(0.0, now() - start - first) if gap else 0.0
     reached = -1
-    try:
-        for turn, tokens, data in answer.events:
-            new_turn = reached < turn
-            if new_turn:
-                if even:
-                    due = start + first + gap * turn
-                    reached = turn
-                while reached < turn:
-                    due = start + next(moments)
-                    reached += 1
-            delay = due - now()
-            # Events of one turn leave together. So do those of a stream that has no delays, or fell
-            # far behind: it catches up in fewer, larger writes.
-            if ready and (joined == BREATH or (new_turn and delay > patience)):
-                message["body"] = ready
-                left = now()
-                await send(message)
-                if ready_tokens:
-                    journal.token(record, ready_tokens, left)
-                ready, ready_tokens, joined = b"", 0, 0
-                if delay <= 0:
-                    await clock.breathe()
-            if delay > SOON:
-                await clock.until(due)
-            elif delay > 0:
-                clock.watch()
-                clock.sleeper = alarm(due)
-                await clock.sleeper
-            if isinstance(data, bytes):
-                ready = ready + data if ready else data
-                ready_tokens += tokens
-                joined += 1
-                continue
-            if ready:
-                message["body"] = ready
-                left = now()
-                await send(message)
+    for turn, tokens, data in answer.events:
+        new_turn = reached < turn
+        if new_turn:
+            if even:
+                due = start + first + gap * turn
+                reached = turn
+            while reached < turn:
+                due = start + next(moments)
+                reached += 1
+            if late > 0:
+                due += late
+                late -= gap * HASTE
+        delay = due - now()
+        # Events of one turn leave together. So do those of a stream that has no delays, or fell far
+        # behind: it catches up in fewer, larger writes.
+        if ready and (joined == BREATH or (new_turn and delay > patience)):
+            message["body"] = ready
+            left = now()
+            await send(message)
+            if ready_tokens:
                 journal.token(record, ready_tokens, left)
-                ready, ready_tokens, joined = b"", 0, 0
-            if isinstance(data, Cut):
-                return False
-            # What comes after a pause is late by as much, not in a hurry.
-            start += data.seconds
-            due += data.seconds
-            await clock.breathe()
-            await clock.until(time.monotonic() + data.seconds)
-    except asyncio.CancelledError:
-        if clock.gone:  # it is how the clock wakes a sleeper whose client hung up
-            raise Gone from None
-        raise
+            ready, ready_tokens, joined = b"", 0, 0
+            if delay <= 0:
+                await asyncio.sleep(0)
+        if delay > SOON:
+            await asyncio.sleep(delay)
+        elif delay > 0:
+            await alarm(due)
+        if isinstance(data, bytes):
+            ready = ready + data if ready else data
+            ready_tokens += tokens
+            joined += 1
+            continue
+        if ready:
+            message["body"] = ready
+            left = now()
+            await send(message)
+            journal.token(record, ready_tokens, left)
+            ready, ready_tokens, joined = b"", 0, 0
+        if isinstance(data, Cut):
+            return False
+        # What comes after a pause is late by as much, not in a hurry.
+        start += data.seconds
+        due += data.seconds
+        await asyncio.sleep(data.seconds)
     left = now()
     await send({"type": "http.response.body", "body": ready})
     journal.token(record, ready_tokens, left)
     return True
 
 
+async def _break_off(send: Send) -> None:
+    try:
+        _drop(send)
+    except ConnectionAbortedError:  # who listens has to hear of an end
+        await send({"type": "http.response.body", "body": b""})
+        raise
+
+
 async def hang_up(receive: Receive, send: Send) -> None:
-    """Drop the connection, once what was sent has left. ASGI has no word for this."""
+    """Drop the connection, once what was sent has left."""
+    _drop(send)
+    await until_gone(receive)
+
+
+def _drop(send: Send) -> None:
+    """Drop the connection, once what was sent has left. ASGI has no word for this.
+
+    Raises:
+        ConnectionAbortedError: the connection is out of reach: the server is not uvicorn.
+    """
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionAbortedError("A fault drops this connection.")
     transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass
