@@ -77,7 +77,7 @@ async def _engine() -> AsyncIterator[Any]:
             n_workers=2,
             threads_per_worker=4,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             asynchronous=True,
             silence_logs=logging.CRITICAL,
         ) as cluster,
