@@ -1,17 +1,20 @@
-"""Lesson 13's checks: who asked the questions, and what became of each line of a batch."""
+"""Lesson 13: who asked the questions, what a part keeps, what became of each line of a batch."""
 
 import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from distributed import Client, as_completed, wait
-from openai import AsyncOpenAI
+from openai import APIError, AsyncOpenAI
 
 from helpers.checks import Verdict
+from helpers.pytest_plugin import MockOpenAI
 from tests.checks.judging import turned_down, verdict
 from tests.pace import embedded_server_at
 from tools import notebooks
@@ -27,7 +30,8 @@ def of_cell(cell_id: str, name: str) -> Any:
     source = next(cell.source for cell in notebooks.read(LESSON).cells if cell.id == cell_id)
     names: dict[str, Any] = {
         "asyncio": asyncio, "json": json, "Client": Client, "AsyncOpenAI": AsyncOpenAI,
-        "wait": wait, "Ask": Ask,
+        "wait": wait, "Ask": Ask, "Path": Path, "Any": Any, "suppress": suppress,
+        "APIError": APIError,
     }  # fmt: skip
     exec(source, names)
     return names[name]
@@ -122,6 +126,42 @@ def plain_and_returns_the_coroutine(engine: Client, ask: Ask, questions: list[st
 def test_a_job_that_gets_there_by_another_road_passes(answer: Any) -> None:
     seen = verdict("13-1", answer)
     assert seen.passed, seen
+
+
+# --- a part and its file ------------------------------------------------------------------------
+
+
+def test_a_call_that_fails_costs_its_own_line_alone_and_the_next_run_asks_it(
+    tmp_path: Path, mock_openai: MockOpenAI
+) -> None:
+    prompts = [f"Say hello to reader {number}." for number in range(10)]
+    answer_part = of_cell("answer-part", "answer_part")
+
+    async def run() -> Any:
+        async with AsyncOpenAI(base_url=mock_openai.base_url, api_key="k", max_retries=0) as client:
+
+            async def ask(question: str, default_headers: dict[str, str]) -> str:
+                asked: Any = [{"role": "user", "content": question}]
+                reply = await client.with_options(
+                    default_headers=default_headers
+                ).chat.completions.create(model="any", messages=asked, max_tokens=8)
+                return reply.choices[0].message.content or ""
+
+            worker = SimpleNamespace(tag="worker")
+            answer_part.__globals__.update(ask=ask, get_worker=lambda: worker)
+            return await answer_part(1, prompts, str(tmp_path), {"x-mock-pace": "0"})
+
+    def rows() -> list[Any]:
+        return list(map(json.loads, (tmp_path / "part-001.jsonl").read_text().splitlines()))
+
+    mock_openai.fail("503")
+    assert asyncio.run(run()) == 10
+    paid = [request for request in mock_openai.requests() if request.status == 200]
+    assert len(rows()) == len(paid) == 9
+    with (tmp_path / "part-001.jsonl").open("a") as file:
+        file.write('{"line": 3, "prom')  # a run that died in the middle of a line
+    assert asyncio.run(run()) == 1
+    assert sorted(row["line"] for row in rows()) == list(range(10))
 
 
 # --- 13-2: each line of a batch -----------------------------------------------------------------
