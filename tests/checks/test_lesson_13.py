@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
@@ -283,3 +284,16 @@ def another_road() -> Any:
 @pytest.mark.slow
 def test_a_script_that_gets_there_by_another_road_passes() -> None:
     assert verdict("13-2", another_road()).passed
+
+
+# --- the commands -------------------------------------------------------------------------------
+
+
+def test_the_lesson_starts_a_cluster_by_the_commands_of_the_manual_on_loopback_alone() -> None:
+    prose = " ".join(cell.source for cell in notebooks.read(LESSON).cells)
+    manual = (notebooks.ROOT / "docs" / "many.md").read_text("utf-8").splitlines()
+    commands = re.findall(r"`(dask (?:scheduler|worker) [^`]+)`", prose)
+    assert len(commands) == 2
+    for command in commands:
+        assert command in manual
+        assert "--host 127.0.0.1 --dashboard-address 127.0.0.1:" in command
