@@ -6,18 +6,22 @@ dask.distributed is loaded when the first exercise is checked: only that lesson 
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from statistics import median
 from typing import Any
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import Batch
 
 from helpers.checks.exercise import NotYet, Trial, count, describe, register
 from helpers.checks.likely import explaining
 from helpers.clients import async_client, model
+from helpers.heartbeat import Heartbeat
 
 QUESTIONS = tuple(f"Count to {number}." for number in ("six", "two", "five", "three", "four"))
 
@@ -25,7 +29,7 @@ MAX_TOKENS = 20
 """Enough for the mock server's words on most of them, and few for a small real model's patience."""
 
 PATIENCE = 5.0
-"""Seconds for a batch that ended long ago to be fetched: it takes hundredths."""
+"""Seconds for a batch to be waited for and fetched: the slowest here takes one."""
 
 
 class _Seen:
@@ -160,43 +164,109 @@ UNLUCKY = "unlucky"
 AFTER = 3
 """Lines that are done when the second batch expires."""
 
+OVER = ("completed", "failed", "expired", "cancelled")
+
+SLOWLY = {"x-mock-pace": "dial=1,first=0.15"}
+"""Makes each step of a batch last long enough to be met in it: `validating` among them."""
+
+PAUSE = 0.01
+"""Seconds between two looks at a batch that count as a pause: half of the starter's."""
+
+BEAT = 0.002
+"""Seconds between beats: a loop that is held through a pause of 0.02 is told by five to ten."""
+
+MOSTLY = 0.8
+"""The share of the pauses in which the loop must have been held: a busy machine holds some."""
+
+
+@dataclass(slots=True)
+class _Looks:
+    """When an answer asked how far a batch is, and when it was told, on this process's clock."""
+
+    asked: list[float] = field(default_factory=list)
+    told: list[float] = field(default_factory=list)
+
+    def client(self, base_url: str) -> AsyncOpenAI:
+        """Return a client whose looks are noted here."""
+
+        async def asks(request: Any) -> None:
+            if _is_look(request):
+                self.asked.append(time.monotonic())
+
+        async def is_told(response: Any) -> None:
+            if _is_look(response.request):
+                self.told.append(time.monotonic())
+
+        hooks = DefaultAsyncHttpxClient(event_hooks={"request": [asks], "response": [is_told]})
+        return AsyncOpenAI(base_url=base_url, api_key="check", max_retries=0, http_client=hooks)
+
+    def pauses(self) -> list[tuple[float, float]]:
+        """Return the stretches between a look and the next one."""
+        return list(zip(self.told, self.asked[1:], strict=False))
+
+
+def _is_look(request: Any) -> bool:
+    return request.method == "GET" and "/batches" in request.url.path
+
 
 @register(
     "13-2",
     own_server=True,
     hints=(
-        "How can a batch end? And in which order do the lines of its files stand?",
+        "How can a batch end, and which states come before? In which order do the lines of its "
+        "files stand?",
         "`completed`, `failed`, `expired` and `cancelled` are ends. Each line says its "
         "`custom_id`. Either file's id is None where there is no such file. What had no turn "
-        "stands in the error file, and its `response` is null.",
-        "Read the lines of both files, where they are there. `response` None: again. Status 200: "
-        "`answers[told['custom_id']] = …`. Status 429, or 500 and above: again. Else leave it out.",
+        "stands in the error file, and its `response` is null; where a batch failed, in neither.",
+        "Begin with `again = set(prompts)` and read the lines of both files, where they are there. "
+        "Status 200: `answers[told['custom_id']] = …`. With a response whose status is below 500 "
+        "and not 429 a line is done: `again.discard(told['custom_id'])`.",
     ),
 )
 async def accounts_for_each_line(trial: Trial) -> str:
     from helpers.pytest_plugin import running
 
+    looks = _Looks()
     with running(["--pace", "1", "--first", "0", "--gap", "0.003"]) as mock:
-        async with AsyncOpenAI(base_url=mock.base_url, api_key="check", max_retries=0) as client:
+        async with (
+            AsyncOpenAI(base_url=mock.base_url, api_key="check", max_retries=0) as client,
+            looks.client(mock.base_url) as theirs,
+        ):
+            judge = _Judge(trial, client, theirs)
             mock.batches(side_by_side=len(PROMPTS))
             mock.fail("503", model=UNLUCKY)
-            batch = await _ended(client, PROMPTS)
-            await _judge_batch(trial, client, batch, PROMPTS, "One line was refused, one failed")
+            with Heartbeat(BEAT, 2 * BEAT, where=True) as beat:
+                new = await _begun(client, PROMPTS, SLOWLY)
+                await judge.batch(new, PROMPTS, "One line was refused, one failed")
+            _judge_pauses(looks, beat)
             mock.batches(side_by_side=1)
-            expired = await _ended(client, PROMPTS, f"expired; after={AFTER}")
+            expired = await _ended(
+                client, await _begun(client, PROMPTS, {"x-mock-fault": f"expired; after={AFTER}"})
+            )
             said = f"The batch expired after {AFTER} of {len(PROMPTS)} lines"
-            await _judge_batch(trial, client, expired, PROMPTS, said)
+            await judge.batch(expired, PROMPTS, said)
             mock.fail("429", model=UNLUCKY)
             alone = {"unlucky": PROMPTS["unlucky"]}
-            nothing = await _ended(client, alone)
-            await _judge_batch(trial, client, nothing, alone, "No line was answered")
-    return "Three batches, one completed, one expired, one without an answer: each line is told."
+            nothing = await _ended(client, await _begun(client, alone))
+            await judge.batch(nothing, alone, "No line was answered")
+            cancelled = await _cancelled(client)
+            await judge.batch(cancelled, PROMPTS, "The batch was cancelled on its way")
+            failed = await _ended(client, await _begun(client, PROMPTS, spoilt=True))
+            await judge.batch(failed, PROMPTS, "The batch failed, as its file was refused")
+    return (
+        "Five batches, one each completed, expired, cancelled and failed, one without an answer: "
+        "each line is accounted for."
+    )
 
 
-async def _ended(
-    client: AsyncOpenAI, prompts: Mapping[str, tuple[str, int]], fault: str = ""
+async def _begun(
+    client: AsyncOpenAI,
+    prompts: Mapping[str, tuple[str, int]],
+    headers: Mapping[str, str] | None = None,
+    *,
+    spoilt: bool = False,
 ) -> Batch:
-    """Begin a batch and wait for its end."""
+    """Begin a batch; with half a line more where its file is to be refused."""
     lines = [
         {
             "custom_id": name,
@@ -210,55 +280,117 @@ async def _ended(
         }
         for name, (question, tokens) in prompts.items()
     ]
-    content = "\n".join(map(json.dumps, lines)).encode()
-    file = await client.files.create(file=("requests.jsonl", content), purpose="batch")
-    batch = await client.batches.create(
+    content = "\n".join([*map(json.dumps, lines), *(['{"custom_id": '] if spoilt else [])])
+    file = await client.files.create(file=("requests.jsonl", content.encode()), purpose="batch")
+    return await client.batches.create(
         input_file_id=file.id,
         endpoint="/v1/chat/completions",
         completion_window="24h",
-        extra_headers={"x-mock-fault": fault} if fault else {},
+        extra_headers=headers or {},
     )
-    while batch.status not in ("completed", "failed", "expired", "cancelled"):
+
+
+async def _ended(client: AsyncOpenAI, batch: Batch) -> Batch:
+    """Wait for a batch's end."""
+    while batch.status not in OVER:
         await asyncio.sleep(0.01)
         batch = await client.batches.retrieve(batch.id)
     return batch
 
 
-async def _truth(client: AsyncOpenAI, batch: Batch) -> tuple[dict[str, str], set[str]]:
+async def _cancelled(client: AsyncOpenAI) -> Batch:
+    """Begin a batch, and cancel it when its first line is answered; some are left."""
+    batch = await _begun(client, PROMPTS, SLOWLY)
+    while not batch.request_counts or not batch.request_counts.completed:
+        await asyncio.sleep(0.01)
+        batch = await client.batches.retrieve(batch.id)
+    return await client.batches.cancel(batch.id)
+
+
+async def _truth(
+    client: AsyncOpenAI, batch: Batch, prompts: Mapping[str, object]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the answers, and why each other line is to be asked again."""
     answers: dict[str, str] = {}
-    again: set[str] = set()
+    again = dict.fromkeys(prompts, "which had no turn")
     for file in filter(None, (batch.output_file_id, batch.error_file_id)):
         for line in (await client.files.content(file)).text.splitlines():
             told = json.loads(line)
-            response = told["response"]
-            status = response["status_code"] if response else 500
+            name, response = told["custom_id"], told["response"]
+            if response is None:
+                continue
+            status = response["status_code"]
+            again[name] = f"whose status was {status}"
+            if status < 500 and status != 429:
+                del again[name]
             if status == 200:
-                text = response["body"]["choices"][0]["message"]["content"]
-                answers[told["custom_id"]] = text
-            elif status == 429 or status >= 500:
-                again.add(told["custom_id"])
+                answers[name] = response["body"]["choices"][0]["message"]["content"]
     return answers, again
 
 
-async def _judge_batch(
-    trial: Trial,
-    client: AsyncOpenAI,
-    batch: Batch,
-    prompts: Mapping[str, tuple[str, int]],
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Tries an answer on one batch after another, with a client of its own, `theirs`."""
+
+    trial: Trial
+    client: AsyncOpenAI
+    theirs: AsyncOpenAI
+
+    async def batch(self, batch: Batch, prompts: Mapping[str, tuple[str, int]], what: str) -> None:
+        texts = {name: question for name, (question, _) in prompts.items()}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                returned = await self.trial.run_awaited(self.theirs, batch.id, texts)
+        except TimeoutError:
+            batch = await self.client.batches.retrieve(batch.id)
+            raise NotYet(
+                f"The batch is {batch.status}{', for good' if batch.status in OVER else ''}, and "
+                f"after {PATIENCE:g} seconds collect still waited for it."
+            ) from None
+        except NotYet as verdict:
+            batch = await self.client.batches.retrieve(batch.id)
+            said = what if batch.status in OVER else f"The batch was {batch.status}"
+            raise NotYet(f"{said}. Then {verdict}") from None
+        batch = await self.client.batches.retrieve(batch.id)
+        if batch.status not in OVER:
+            raise NotYet(
+                f"collect did not wait for the end: the batch is {batch.status}. Before its end "
+                "it is validating, in_progress and finalizing, or cancelling."
+            )
+        _judge_returned(returned, *await _truth(self.client, batch, prompts), prompts, what)
+
+
+def _judge_pauses(looks: _Looks, beat: Heartbeat) -> None:
+    """Expect a pause between two looks at a batch that takes its time, and a free loop in it."""
+    pauses = looks.pauses()
+    if len(pauses) > 2 and median(end - start for start, end in pauses) < PAUSE:
+        raise NotYet(
+            f"While the batch was at work, collect asked {len(looks.asked)} times how far it is, "
+            "without a pause. A batch takes minutes to hours: await asyncio.sleep(…) between two "
+            "looks, 0.02 seconds here."
+        )
+    # A second thread saw it stand still: else the whole process had no turn, on a busy machine.
+    held = [
+        beat.seconds_still(start, end) > (end - start) / 2
+        and beat.looks_while_still(start, end) > 1
+        for start, end in pauses
+    ]
+    if held and sum(held) >= MOSTLY * len(held):
+        where = Counter(freeze.where for freeze in beat.freezes if freeze.where).most_common(1)
+        raise NotYet(
+            "In its pauses collect held the event loop"
+            + (f", at {where[0][0]}" if where else "")
+            + ". No other task could run: await asyncio.sleep(…) waits and lets them."
+        )
+
+
+def _judge_returned(
+    returned: object,
+    answers: Mapping[str, str],
+    again: Mapping[str, str],
+    prompts: Mapping[str, object],
     what: str,
 ) -> None:
-    answers, again = await _truth(client, batch)
-    texts = {name: question for name, (question, _) in prompts.items()}
-    try:
-        async with asyncio.timeout(PATIENCE):
-            returned = await trial.run_awaited(client, batch.id, texts)
-    except TimeoutError:
-        raise NotYet(
-            f"The batch is {batch.status}, for good, and after {PATIENCE:g} seconds collect still "
-            "waited for it."
-        ) from None
-    except NotYet as verdict:
-        raise NotYet(f"{what}. Then {verdict}") from None
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise NotYet(
             f"collect returned {describe(returned)}, where the answers and a list were wanted."
@@ -280,21 +412,17 @@ async def _judge_batch(
     missing = [name for name in answers if name not in got]
     if missing:
         raise NotYet(f"{what}. The answer to {missing[0]!r} is missing.")
-    _judge_again(what, Counter(map(str, left)), again)
-
-
-def _judge_again(what: str, left: Counter[str], again: set[str]) -> None:
-    lost = sorted(again - left.keys())
+    times = Counter(map(str, left))
+    lost = [name for name in again if name not in times]
     if lost:
-        raise NotYet(
-            f"{what}. In the list of those to ask again {count(len(lost), 'line')} without an "
-            f"answer cannot be found, such as {lost[0]!r}."
-        )
-    extra = sorted(left.keys() - again)
+        raise NotYet(f"{what}. The list of those to ask again lacks {lost[0]!r}, {again[lost[0]]}.")
+    extra = sorted(times.keys() - again.keys())
     if extra:
-        why = (
-            "its request was wrong, and would be again" if extra[0] == "wrong" else "it is answered"
-        )
+        why = "no line has that name"
+        if extra[0] in prompts:
+            why = "its request was wrong, and would be again"
+        if extra[0] in answers:
+            why = "it is answered"
         raise NotYet(f"{what}. {extra[0]!r} is in the list of those to ask again; {why}.")
-    if max(left.values(), default=0) > 1:
+    if max(times.values(), default=0) > 1:
         raise NotYet(f"{what}. A line stands twice in the list of those to ask again.")
