@@ -36,9 +36,10 @@ class _Seen:
     """What the check's `ask` was called with. The workers are threads of this process: they share
     it, where a number of their own would be pickled into the task."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = loop
         self.calls: Counter[str] = Counter()
-        self.elsewhere = 0
+        self.elsewhere = self.on_other_loops = 0
         self.under_way = self.most = 0
         self.answers: dict[str, str] = {}
 
@@ -47,7 +48,15 @@ _seen = _Seen()
 
 
 async def ask(question: str) -> str:
-    """Ask the endpoint; this is the `ask` that an answer to 13-1 is given."""
+    """Ask the endpoint; this is the `ask` that an answer to 13-1 is given.
+
+    Raises:
+        RuntimeError: it runs on another loop than the workers', which are threads of this process.
+            A client used there fails now and then, and leaves sockets that nobody can close.
+    """
+    if asyncio.get_running_loop() is not _seen.loop:
+        _seen.on_other_loops += 1
+        raise RuntimeError("the worker's client is bound to a different event loop")
     from distributed import get_worker
 
     try:
@@ -103,12 +112,14 @@ async def _engine() -> AsyncIterator[Any]:
 )
 async def asks_on_the_workers(trial: Trial) -> str:
     global _seen
-    _seen = _Seen()
+    _seen = _Seen(asyncio.get_running_loop())
     async with _engine() as engine:
         with explaining(trial):
             try:
                 answers = await trial.run_awaited(engine, ask, list(QUESTIONS))
             except NotYet as verdict:
+                if _seen.on_other_loops:
+                    raise NotYet(f"{verdict}\n{ITS_LOOP}") from None
                 if "Could not serialize object of type coroutine" in str(verdict):
                     raise NotYet(
                         "The tasks returned coroutines, calls that have not started, and a "
@@ -120,7 +131,12 @@ async def asks_on_the_workers(trial: Trial) -> str:
     return f"{asked} questions, asked once each on the workers, {_seen.most} at a time; in order."
 
 
+ITS_LOOP = "The worker's client belongs to the worker's loop: hand over the async def itself."
+
+
 def _judge_asked(answers: object) -> None:
+    if _seen.on_other_loops:
+        raise NotYet(f"ask ran on another event loop than the worker's.\n{ITS_LOOP}")
     if not isinstance(answers, list | tuple):
         raise NotYet(f"run returned {describe(answers)}, where a list was wanted.")
     odd = next((answer for answer in answers if not isinstance(answer, str)), None)

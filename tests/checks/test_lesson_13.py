@@ -73,6 +73,10 @@ async def asks_in_the_notebook(engine: Client, ask: Ask, questions: list[str]) -
     return await asyncio.gather(*(ask(question) for question in questions))
 
 
+async def runs_a_loop_for_each(engine: Client, ask: Ask, questions: list[str]) -> Any:
+    return await engine.gather(engine.map(lambda question: asyncio.run(ask(question)), questions))
+
+
 async def one_by_one(engine: Client, ask: Ask, questions: list[str]) -> Any:
     return [await engine.submit(ask, question) for question in questions]
 
@@ -94,6 +98,7 @@ async def twice_to_be_safe(engine: Client, ask: Ask, questions: list[str]) -> An
         (fetches_nothing, "The list holds a set, where texts were wanted"),
         (hands_out_the_futures, "The list holds"),
         (asks_in_the_notebook, "5 of 5 questions were asked here, in the notebook's process"),
+        (runs_a_loop_for_each, "The worker's client belongs to the worker's loop"),
         (one_by_one, "Each question waited for the one before"),
         (as_they_come, "not stand in the order of the questions"),
         (twice_to_be_safe, "was asked 2 times"),
