@@ -45,6 +45,10 @@ UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 """A client that offers HTTP/2 (`curl --http2`) goes on in HTTP/1.1 where nobody takes it up, but
 httptools stops reading there, and the body would be lost. So it does not get to see the offer."""
 
+ACCEPTED = 512
+"""Connections accepted at most in one round of the event loop: some 10 ms of work. A flood of four
+thousand would hold up the streams under way for a tenth of a second."""
+
 ACCEPT_AGAIN = 1.0
 """Seconds without accepting connections when no more files may be open, as in asyncio."""
 
@@ -158,13 +162,13 @@ class Listening(Server):
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        """Let in all connections that wait.
+        """Let in the connections that wait.
 
         libuv, below uvloop, lets in one at each round of its loop. Once requests are answered a
         round takes milliseconds, and the last of a thousand that came at once waited half a second.
         """
         loop = asyncio.get_running_loop()
-        for _ in range(BACKLOG):
+        for _ in range(ACCEPTED):
             try:
                 connection, _address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
