@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+from nbval import kernel
+
+from tests.kernels import with_a_second_try
+
 PACE = "0.1"
 """A tenth of the pace for people: a streamed answer takes some 0.15 s, so a notebook costs a few
 seconds, while waits stay long enough to tell what waited for what."""
@@ -18,3 +22,4 @@ def pytest_configure() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
+    kernel.start_new_kernel = with_a_second_try(kernel.start_new_kernel)
