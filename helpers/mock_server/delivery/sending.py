@@ -138,18 +138,21 @@ async def _send_stream(
     if sending.cancelled():
         raise Gone
     sending.result()
-    state.journal.close(record, "failed" if answer.broken else "finished")
 
 
 async def _send_events(answer: Stream, journal: Journal, record: Record, send: Send) -> None:
-    """Send a stream's head and events; where it breaks off, drop the connection."""
+    """Send a stream's head and events, and note its end; where it breaks off, drop the connection.
+
+    The end is noted as the last bytes are handed over: the client may ask again at once, and what
+    it asks then comes after.
+    """
     try:
         whole = await _send_in_time(answer, journal, record, send)
     except Exception:
         await _break_off(send)
         raise
+    journal.close(record, "finished" if whole and not answer.broken else "failed")
     if not whole:
-        journal.close(record, "failed")
         await _break_off(send)
 
 
