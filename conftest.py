@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import with_a_second_try
-
 PACE = "0.1"
 """A tenth of the pace for people: a streamed answer takes some 0.15 s, so a notebook costs a few
 seconds, while waits stay long enough to tell what waited for what."""
@@ -22,7 +20,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    if config.pluginmanager.hasplugin("nbval"):  # the tests of other people's clients lack it
+    if config.pluginmanager.hasplugin("nbval"):  # the tests of other people's clients lack it,
         from nbval import kernel
+
+        from tests.kernels import with_a_second_try  # and have `tests` of their own
 
         kernel.start_new_kernel = with_a_second_try(kernel.start_new_kernel)
