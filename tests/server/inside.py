@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from helpers.mock_server.app import build
@@ -15,6 +16,8 @@ class Inside:
     def __init__(self, state: State | None = None) -> None:
         self.state = state or State(pace=Pace(dial=0))
         self._app = build(self.state)
+        self.afterwards: Callable[[], object] = lambda: None
+        """What the loop does next when the last part of an answer has been sent."""
 
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
@@ -49,6 +52,7 @@ class Inside:
         async def send(message: Any) -> None:
             sent.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
+                asyncio.get_running_loop().call_soon(self.afterwards)
                 over.set()  # as ASGI has it: who listens after the answer hears of its end
 
         await self._app(scope, receive, send)

@@ -11,13 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from helpers.mock_server.app import build
 from helpers.mock_server.control.controls import A_STRETCH, in_pieces
 from helpers.mock_server.control.journal import Journal
-from helpers.mock_server.control.state import State
-from helpers.mock_server.protocol.pacing import Pace
 from helpers.observe import Request
 from helpers.pytest_plugin import MockOpenAI
+from tests.server.inside import Inside
 
 STORY = {"model": "mock-chat", "messages": [{"role": "user", "content": "Tell a story"}]}
 KEY = {"authorization": "Bearer mock"}
@@ -39,34 +37,10 @@ def last(server: MockOpenAI, settle: float = 5.0) -> Request:
 
 
 def test_the_end_of_a_stream_is_noted_before_its_client_can_ask_again() -> None:
-    state = State(pace=Pace(dial=0))
-    app = build(state)
+    inside = Inside()
     noted: list[str] = []
-
-    async def scene() -> None:
-        body = json.dumps({**STORY, "stream": True}).encode()
-        asked = [{"type": "http.request", "body": body, "more_body": False}]
-        over = asyncio.Event()
-
-        async def receive() -> Any:
-            if asked:
-                return asked.pop()
-            await over.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                # What the loop does next, such as reading what comes after.
-                asyncio.get_running_loop().call_soon(
-                    lambda: noted.extend(one.outcome for one in state.journal.requests())
-                )
-                over.set()
-
-        headers = [(b"authorization", b"Bearer mock")]
-        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "root_path": ""}
-        await app({**scope, "query_string": b"", "headers": headers}, receive, send)
-
-    asyncio.run(scene())
+    inside.afterwards = lambda: noted.extend(one.outcome for one in inside.state.journal.requests())
+    inside.ask("POST", "/v1/chat/completions", json.dumps({**STORY, "stream": True}).encode())
     assert noted == ["finished"]
 
 

@@ -159,10 +159,8 @@ class Journal:
         The moment is the one before they were handed to the socket: taken after it, on a busy
         machine, it may be later than the client's reading of them.
         """
-        if count == 1:
+        for _ in range(count):
             record.tokens.append(left)
-        else:
-            record.tokens.extend([left] * count)
         record.tokens_sent += count
         if self.watchers and count:
             self._tell("token", record)
